@@ -1,0 +1,7 @@
+package rpctest
+
+// Builtin returns the differences that are allowed to every stack, each with
+// its reason.
+func Builtin() []Difference {
+	return nil
+}
