@@ -1,0 +1,225 @@
+package shm
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+)
+
+// ErrCorrupt is wrapped by every error about a segment or a message that a
+// well-behaved peer can't produce.
+var ErrCorrupt = errors.New("shared memory corrupted by the peer")
+
+// words are the shared words of one ring; see layout.go.
+type words struct {
+	tail, head   *atomic.Uint64
+	fin, rst     *atomic.Uint32
+	rwait, wwait *atomic.Uint32
+}
+
+func ringWordsAt(mem []byte, off int) words {
+	return words{
+		tail: word64(mem, off+offTail), fin: word32(mem, off+offFin),
+		head: word64(mem, off+offHead), rst: word32(mem, off+offRst),
+		rwait: word32(mem, off+offRwait), wwait: word32(mem, off+offWwait),
+	}
+}
+
+// Producer is the writing end of a ring. Its methods, but for [Producer.CloseWrite],
+// are for one goroutine at a time.
+type Producer struct {
+	w    words
+	buf  []byte
+	tail uint64 // ours; the shared word is a copy for the consumer
+	head uint64 // the consumer's, as last loaded and checked
+	wake int    // free bytes below which a waiting producer is left asleep
+}
+
+// Consumer is the reading end of a ring. Its methods, but for [Consumer.CloseRead],
+// are for one goroutine at a time.
+type Consumer struct {
+	w    words
+	buf  []byte
+	head uint64 // ours; the shared word is a copy for the producer
+	tail uint64 // the producer's, as last loaded and checked
+	wake int    // see Producer
+}
+
+// wakeShare is the part of a ring that must be free before a consumer wakes a
+// waiting producer. Without it each small read would wake a writer for a few
+// bytes of space. An empty ring is free as a whole, so it always wakes.
+const wakeShare = 4
+
+func newProducer(w words, buf []byte) Producer {
+	return Producer{w: w, buf: buf, wake: len(buf) / wakeShare}
+}
+
+func newConsumer(w words, buf []byte) Consumer {
+	return Consumer{w: w, buf: buf, wake: len(buf) / wakeShare}
+}
+
+// Cap is the capacity of the ring in bytes.
+func (p *Producer) Cap() int { return len(p.buf) }
+
+// Free tells how many bytes can be written now. The consumer's index is loaded
+// only when what is known to be free is less than want.
+func (p *Producer) Free(want int) (int, error) {
+	free := len(p.buf) - int(p.tail-p.head)
+	if free >= want {
+		return free, nil
+	}
+	head := p.w.head.Load() // C3 of the consumer: the part before head is ours again
+	// head can't go back and can't overtake tail: both show as a distance
+	// beyond what was in the ring.
+	if head-p.head > p.tail-p.head {
+		return 0, fmt.Errorf("%w: head moved from %d to %d with tail at %d", ErrCorrupt, p.head, head, p.tail)
+	}
+	p.head = head
+	return len(p.buf) - int(p.tail-head), nil
+}
+
+// Space is the first n free bytes, in one piece or, where they wrap, in two.
+// n must not be more than Free said.
+func (p *Producer) Space(n int) (a, b []byte) { return pieces(p.buf, p.tail, n) }
+
+// Write copies as much of src as is free into the ring and publishes it.
+func (p *Producer) Write(src []byte) (int, error) {
+	free, err := p.Free(len(src))
+	if err != nil {
+		return 0, err
+	}
+	n := min(len(src), free)
+	a, b := p.Space(n)
+	copy(b, src[copy(a, src):n])
+	p.Publish(n)
+	return n, nil
+}
+
+// Publish hands the first n free bytes to the consumer. The caller then calls
+// [Producer.NeedWake].
+func (p *Producer) Publish(n int) {
+	if n == 0 {
+		return
+	}
+	raceRelease()
+	p.tail += uint64(n)
+	p.w.tail.Store(p.tail) // P2; as W1 it comes before W2 in NeedWake
+}
+
+// NeedWake tells whether the consumer sleeps. It takes the announcement away: who
+// is told true must ring the doorbell.
+func (p *Producer) NeedWake() bool { return takeWait(p.w.rwait) }
+
+// Announce says that the producer is about to sleep (S1). The caller re-checks
+// Free and Reset before it parks.
+func (p *Producer) Announce() { p.w.wwait.Store(1) }
+
+// Retract takes the announcement back. A wake-up may be under way all the same.
+func (p *Producer) Retract() { p.w.wwait.Store(0) }
+
+// CloseWrite says that no byte will follow those published. It must not run
+// together with Publish.
+func (p *Producer) CloseWrite() { p.w.fin.Store(1) }
+
+// Reset tells whether the consumer said that it will read no more.
+func (p *Producer) Reset() bool { return p.w.rst.Load() != 0 }
+
+// Drained tells whether the consumer took all that was published.
+func (p *Producer) Drained() (bool, error) {
+	free, err := p.Free(len(p.buf))
+	return free == len(p.buf), err
+}
+
+// Cap is the capacity of the ring in bytes.
+func (c *Consumer) Cap() int { return len(c.buf) }
+
+// Len tells how many bytes can be read now. The producer's index is loaded only
+// when less than want are known to be there.
+func (c *Consumer) Len(want int) (int, error) {
+	have := int(c.tail - c.head)
+	if have >= want {
+		return have, nil
+	}
+	tail := c.w.tail.Load() // C1, and S2 of a consumer that announced
+	// tail can't go back and can't lap head: both show as a distance beyond
+	// what was free.
+	if tail-c.tail > uint64(len(c.buf)-have) {
+		return 0, fmt.Errorf("%w: tail moved from %d to %d with head at %d in a ring of %d bytes",
+			ErrCorrupt, c.tail, tail, c.head, len(c.buf))
+	}
+	c.tail = tail
+	raceAcquire()
+	return int(tail - c.head), nil
+}
+
+// Bytes is the first n bytes that can be read, in one piece or, where they wrap,
+// in two. n must not be more than Len said. The peer can change them while
+// they are looked at; they are the consumer's until Consume.
+func (c *Consumer) Bytes(n int) (a, b []byte) { return pieces(c.buf, c.head, n) }
+
+// Read copies bytes out of the ring and gives their space back.
+func (c *Consumer) Read(dst []byte) (int, error) {
+	have, err := c.Len(len(dst))
+	if err != nil {
+		return 0, err
+	}
+	n := min(len(dst), have)
+	a, b := c.Bytes(n)
+	copy(dst[copy(dst, a):], b)
+	c.Consume(n)
+	return n, nil
+}
+
+// Consume gives the space of the first n bytes back to the producer. The caller
+// then calls [Consumer.NeedWake].
+func (c *Consumer) Consume(n int) {
+	if n == 0 {
+		return
+	}
+	c.head += uint64(n)
+	c.w.head.Store(c.head) // C3; as W1 it comes before W2 in NeedWake
+}
+
+// NeedWake tells whether the producer sleeps and has room enough to be woken. It
+// takes the announcement away: who is told true must ring the doorbell.
+//
+// The room is reckoned with the tail that the consumer knows. A producer that
+// sleeps has filled the ring, so this consumer will come to know all of it
+// before it stops reading, and reckons again at its last byte.
+func (c *Consumer) NeedWake() bool {
+	if len(c.buf)-int(c.tail-c.head) < c.wake {
+		return false
+	}
+	return takeWait(c.w.wwait)
+}
+
+// Announce says that the consumer is about to sleep (S1). The caller re-checks
+// Len and Ended before it parks.
+func (c *Consumer) Announce() { c.w.rwait.Store(1) }
+
+// Retract takes the announcement back. A wake-up may be under way all the same.
+func (c *Consumer) Retract() { c.w.rwait.Store(0) }
+
+// CloseRead says that the consumer will read no more.
+func (c *Consumer) CloseRead() { c.w.rst.Store(1) }
+
+// Ended tells whether the producer said that no byte follows those published.
+// fin is stored after the last tail, so a caller that is told true looks at
+// Len once more: what it finds then is all.
+func (c *Consumer) Ended() bool { return c.w.fin.Load() != 0 }
+
+// takeWait is W2 and W3: it tells whether the other end had announced a sleep,
+// and takes the announcement away. The plain load keeps the word's cache line
+// shared while nobody sleeps.
+func takeWait(wait *atomic.Uint32) bool {
+	return wait.Load() == 1 && wait.CompareAndSwap(1, 0)
+}
+
+// pieces is the n bytes of the ring buf from index at on.
+func pieces(buf []byte, at uint64, n int) (a, b []byte) {
+	i := int(at & uint64(len(buf)-1))
+	if end := i + n; end <= len(buf) {
+		return buf[i:end:end], nil
+	}
+	return buf[i:], buf[:n-(len(buf)-i)]
+}

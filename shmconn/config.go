@@ -1,0 +1,166 @@
+package shmconn
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/carp-rpc/carp-go/internal/shm"
+)
+
+// PeerCred is the identity of the peer's process, as the kernel recorded it when the
+// connection was made. PID is 0 where the peer lives in a PID namespace that
+// can't be seen from here.
+type PeerCred = shm.PeerCred
+
+// Wait says how an end waits for the other one. It concerns this end only.
+type Wait uint8
+
+const (
+	// Balanced is the default. A net.Conn sleeps at once when there is nothing
+	// to read: under gRPC and other users with many goroutines a spinning
+	// reader takes a processor from those it waits for.
+	Balanced Wait = iota
+
+	// LatencyFirst spins for up to 50 microseconds before it sleeps, as long as
+	// spinning paid off lately. At most half of GOMAXPROCS connections of a
+	// process spin at a time, and none where the process has one CPU.
+	LatencyFirst
+
+	// PowerFirst never spins.
+	PowerFirst
+)
+
+// latencyFirstSpin is several times what a round trip takes whose both ends spin,
+// and about what waking a core takes that sleeps.
+const latencyFirstSpin = 50 * time.Microsecond
+
+// Defaults of a Config.
+const (
+	DefaultRingSize         = 256 << 10
+	DefaultMaxRingSize      = 16 << 20
+	DefaultHandshakeTimeout = 5 * time.Second
+	DefaultMaxHandshakes    = 64
+)
+
+// Config holds the settings of listeners and diallers. A nil *Config and the zero
+// value are the defaults. A Config must not be changed once it is in use; it may
+// be shared.
+type Config struct {
+	// RingSize is the wished capacity of each direction in bytes: a power of
+	// two from 4 KiB to 64 MiB. Zero is 256 KiB. A connection gets the larger
+	// of both sides' wishes, within the smaller of both sides' MaxRingSize.
+	// Memory is taken as it is first used.
+	RingSize int
+
+	// MaxRingSize is the largest capacity that a peer's wish can bring about: a
+	// power of two, not below RingSize. Zero is the larger of 16 MiB and
+	// RingSize.
+	MaxRingSize int
+
+	// Wait says how this end waits. Zero is Balanced.
+	Wait Wait
+
+	// Allow decides who may connect; an error refuses and is told to the peer.
+	// It is called for the dialler by a listener, and for the listener by a
+	// dialler; from several goroutines at once. Nil is SameUser.
+	Allow func(PeerCred) error
+
+	// HandshakeTimeout bounds each handshake. Zero is 5 s. For a dialler, its
+	// context bounds it too.
+	HandshakeTimeout time.Duration
+
+	// MaxHandshakes bounds the handshakes that a listener has under way. When
+	// one more comes, the one that is under way longest is given up: honest
+	// ones take well under a millisecond. Zero is 64.
+	MaxHandshakes int
+
+	// Logger gets failed handshakes (level Info) and the like. Nil drops them.
+	Logger *slog.Logger
+}
+
+// SameUser is the default of [Config.Allow]: the peer's process belongs to this
+// process's effective user or to root.
+func SameUser(p PeerCred) error {
+	switch uid := os.Geteuid(); {
+	case p.UID == 0 || int(p.UID) == uid:
+		return nil
+	case p.UID == overflowUID:
+		return fmt.Errorf("a process of a user that does not exist here (uid %d: another user namespace?); only uid %d and root may",
+			p.UID, uid)
+	default:
+		return fmt.Errorf("a process of uid %d; only uid %d and root may", p.UID, uid)
+	}
+}
+
+// overflowUID is what Linux shows of a user that has no number in our user namespace
+// (/proc/sys/kernel/overflowuid).
+const overflowUID = 65534
+
+// resolved is a Config with its defaults filled in and checked.
+type resolved struct{ Config }
+
+func (c *Config) resolve() (*resolved, error) {
+	var r resolved
+	if c != nil {
+		r.Config = *c
+	}
+	if r.RingSize == 0 {
+		r.RingSize = DefaultRingSize
+	}
+	if r.MaxRingSize == 0 {
+		r.MaxRingSize = max(DefaultMaxRingSize, r.RingSize)
+	}
+	if r.Allow == nil {
+		r.Allow = SameUser
+	}
+	if r.HandshakeTimeout == 0 {
+		r.HandshakeTimeout = DefaultHandshakeTimeout
+	}
+	if r.MaxHandshakes == 0 {
+		r.MaxHandshakes = DefaultMaxHandshakes
+	}
+	if r.Logger == nil {
+		r.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &r, r.check()
+}
+
+func (r *resolved) check() error {
+	if err := shm.CheckRing(r.RingSize); err != nil {
+		return fmt.Errorf("Config.RingSize: %w", err)
+	}
+	if err := shm.CheckRing(r.MaxRingSize); err != nil {
+		return fmt.Errorf("Config.MaxRingSize: %w", err)
+	}
+	switch {
+	case r.MaxRingSize < r.RingSize:
+		return fmt.Errorf("Config.MaxRingSize: %d is below RingSize, %d", r.MaxRingSize, r.RingSize)
+	case r.Wait > PowerFirst:
+		return fmt.Errorf("Config.Wait: unknown mode %d", r.Wait)
+	case r.HandshakeTimeout < 0:
+		return errors.New("Config.HandshakeTimeout: negative")
+	case r.MaxHandshakes < 0:
+		return errors.New("Config.MaxHandshakes: negative")
+	}
+	return nil
+}
+
+// options are the settings of the handshake.
+func (r *resolved) options() *shm.Options {
+	return &shm.Options{
+		Ring:      r.RingSize,
+		RingLimit: r.MaxRingSize,
+		Backings:  shm.Of(shm.MemFD),
+		Allow:     r.Allow,
+	}
+}
+
+func (r *resolved) spin() time.Duration {
+	if r.Wait == LatencyFirst {
+		return latencyFirstSpin
+	}
+	return 0
+}
