@@ -1,0 +1,66 @@
+"""What a call can be told besides its arguments."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import TypedDict
+
+from . import codecs
+
+MetadataPairs = tuple[tuple[str, "str | bytes"], ...]
+
+TYPED = "proto"
+
+
+class Changes(TypedDict, total=False):
+    """The keyword arguments of `with_options`; what is left out stays as it is.
+
+    codec: "msgpack", "json" or "carp" for dynamic calls, "proto" for calls with the protobuf
+        messages that the host describes by reflection.
+    timeout: seconds until the call fails with DeadlineExceededError; None for no limit.
+    metadata: pairs to send with the call, in place of the ones before. Keys are lower-case, those
+        that end in -bin take bytes, and those that start with carp- are carp's own.
+    wait_for_ready: wait for a host, within the timeout, instead of failing when there is none.
+    one_way: have the host answer as soon as it has accepted the call; the result is None.
+    """
+
+    codec: str
+    timeout: float | None
+    metadata: Iterable[tuple[str, str | bytes]]
+    wait_for_ready: bool
+    one_way: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The options of a call. Immutable."""
+
+    codec: str = "msgpack"
+    timeout: float | None = None
+    metadata: MetadataPairs = ()
+    wait_for_ready: bool = False
+    one_way: bool = False
+
+    def __post_init__(self) -> None:
+        if self.codec != TYPED:
+            codecs.lookup(self.codec)
+        for name, _ in self.metadata:
+            if name.lower().startswith(("carp-", "grpc-")):
+                raise ValueError(
+                    f"metadata {name!r}: names that start with carp- or grpc- are taken"
+                )
+
+    def changed(self, changes: Changes) -> Options:
+        """These options with `changes` applied. Raises ValueError and TypeError."""
+        fields = dict(changes)
+        if "metadata" in changes:
+            fields["metadata"] = tuple((name, value) for name, value in changes["metadata"])
+        return dataclasses.replace(self, **fields)  # type: ignore[arg-type]
+
+    def wire_metadata(self) -> MetadataPairs:
+        """The metadata to send: carp's own, then the user's."""
+        own: list[tuple[str, str | bytes]] = [("carp-codec", self.codec)]
+        if self.one_way:
+            own.append(("carp-oneway", "1"))
+        return (*own, *self.metadata)

@@ -1,0 +1,267 @@
+"""Codec "proto": the protobuf messages of a method, made from plain arguments and back.
+
+Arguments fill the request's fields, by number when positional and by name otherwise. A value for
+a field is what protobuf takes, and for a message field also a dict or dataclass; an aware
+datetime or `Timestamp` for a google.protobuf.Timestamp, a timedelta for a Duration, any value
+that travels for a carp.v1.Value. A request message itself may be the only argument.
+
+A reply that a host synthesized for a plain function becomes its result, with dicts for messages.
+A reply of any other type is returned as the message that it is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Error as ProtobufError
+from google.protobuf.message import Message
+
+from . import values
+from .codecs import carp_codec
+from .errors import DecodeError, EncodeError
+from .protos import class_of
+
+if TYPE_CHECKING:
+    from google.protobuf.descriptor import Descriptor, MethodDescriptor
+
+_SYNTHESIZED = "carp.gen."
+
+
+class TypedCodec:
+    """The codec of one method. Safe for concurrent use."""
+
+    def __init__(self, method: MethodDescriptor) -> None:
+        self._method = method
+        self._request = class_of(method.input_type)
+        self._reply = class_of(method.output_type)
+        self._parameters = sorted(method.input_type.fields, key=lambda field: field.number)
+        self._results = sorted(method.output_type.fields, key=lambda field: field.number)
+
+    @property
+    def streams(self) -> bool:
+        """Whether the method takes or gives a stream of messages."""
+        return bool(
+            getattr(self._method, "client_streaming", False)
+            or getattr(self._method, "server_streaming", False)
+        )
+
+    def encode_arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
+        """The body of a request. Raises EncodeError, and TypeError as Python does for calls."""
+        if len(args) == 1 and not kwargs and _is_a(args[0], self._method.input_type):
+            return bytes(args[0].SerializeToString())
+        message = self._request()
+        for name, value in self._bind(args, kwargs).items():
+            _set(message, self._method.input_type.fields_by_name[name], value)
+        return bytes(message.SerializeToString())
+
+    def decode_result(self, body: bytes) -> Any:
+        """The result in the body of a reply. Raises DecodeError."""
+        try:
+            message = self._reply.FromString(body)
+        except (ProtobufError, ValueError) as error:
+            name = self._method.output_type.full_name
+            raise DecodeError(f"not a {name}: {error}") from error
+        if not self._method.output_type.full_name.startswith(_SYNTHESIZED):
+            return message
+        results = [_get(message, field) for field in self._results]
+        return (results[0] if results else None) if len(results) < 2 else results
+
+    def _bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        where = self._method.full_name
+        if len(args) > len(self._parameters):
+            raise TypeError(f"{where} takes {len(self._parameters)} arguments, {len(args)} given")
+        bound = {field.name: value for field, value in zip(self._parameters, args)}
+        known = {field.name for field in self._parameters}
+        for name, value in kwargs.items():
+            if name not in known:
+                raise TypeError(f"{where} has no parameter {name!r}; it has {sorted(known)}")
+            if name in bound:
+                raise TypeError(f"{where} was given {name!r} twice")
+            bound[name] = value
+        return bound
+
+
+def _is_a(value: object, descriptor: Descriptor) -> bool:
+    return isinstance(value, Message) and value.DESCRIPTOR.full_name == descriptor.full_name
+
+
+def repeated(field: FieldDescriptor) -> bool:
+    """Whether a field is repeated; protobuf 7 has no labels any more."""
+    old: Any = field
+    if hasattr(field, "is_repeated"):
+        return bool(field.is_repeated)
+    return bool(old.label == FieldDescriptor.LABEL_REPEATED)
+
+
+def _is_map(field: Any) -> bool:
+    message = field.message_type
+    return message is not None and bool(message.GetOptions().map_entry)
+
+
+def _set(message: Any, field: Any, value: Any) -> None:
+    """Set a field of any kind. Raises EncodeError."""
+    if value is None:  # absent, as protobuf says it
+        return
+    try:
+        if _is_map(field):
+            _set_map(getattr(message, field.name), field, value)
+        elif repeated(field):
+            _set_list(getattr(message, field.name), field, value)
+        elif field.message_type is not None:
+            target = getattr(message, field.name)
+            target.SetInParent()
+            _fill(target, value)
+        else:
+            setattr(message, field.name, _scalar(field, value))
+    except EncodeError as error:
+        raise EncodeError(f"{field.name}: {error}") from None
+    except (TypeError, ValueError) as error:
+        raise EncodeError(
+            f"{field.name}: protobuf refuses {values.shown(value)}: {error}"
+        ) from error
+
+
+def _set_map(into: Any, field: Any, value: Any) -> None:
+    if not isinstance(value, Mapping):
+        raise EncodeError(f"want a dict, got {values.shown(value)}")
+    entry = field.message_type.fields_by_name
+    for name, item in value.items():
+        key = _scalar(entry["key"], name)
+        if entry["value"].message_type is None:
+            into[key] = _scalar(entry["value"], item)
+        else:
+            _fill(into[key], item)
+
+
+def _set_list(into: Any, field: FieldDescriptor, value: Any) -> None:
+    if isinstance(value, (str, bytes, Mapping)) or not hasattr(value, "__iter__"):
+        raise EncodeError(f"want a list, got {values.shown(value)}")
+    for item in value:
+        if field.message_type is None:
+            into.append(_scalar(field, item))
+        else:
+            _fill(into.add(), item)
+
+
+def _fill(message: Any, value: Any) -> None:
+    """Make a message out of what may stand for it."""
+    descriptor = message.DESCRIPTOR
+    if _is_a(value, descriptor):
+        message.ParseFromString(value.SerializeToString())
+        return
+    name = descriptor.full_name
+    if name == "carp.v1.Value":
+        carp_codec.write(value, message)
+    elif name == "google.protobuf.Timestamp":
+        _fill_time(message, value)
+    elif name == "google.protobuf.Duration":
+        _fill_duration(message, value)
+    else:
+        _fill_fields(message, descriptor, value)
+
+
+def _fill_time(message: Any, value: Any) -> None:
+    stamp = values.plain(value)
+    if not isinstance(stamp, values.Timestamp):
+        raise EncodeError(f"want a datetime with a zone, or a Timestamp, got {values.shown(value)}")
+    message.seconds, message.nanos = stamp.seconds, stamp.nanoseconds
+
+
+def _fill_duration(message: Any, value: Any) -> None:
+    if not isinstance(value, dt.timedelta):
+        raise EncodeError(f"want a timedelta, got {values.shown(value)}")
+    micros = value // dt.timedelta(microseconds=1)
+    # protobuf wants both parts of one sign, where Python's // rounds down
+    seconds, rest = divmod(abs(micros), 1_000_000)
+    sign = -1 if micros < 0 else 1
+    message.seconds, message.nanos = sign * seconds, sign * rest * 1000
+
+
+def _fill_fields(message: Any, descriptor: Descriptor, value: Any) -> None:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = values.plain(value)
+    if not isinstance(value, Mapping):
+        raise EncodeError(f"want a dict for a {descriptor.full_name}, got {values.shown(value)}")
+    for name, item in value.items():
+        field = descriptor.fields_by_name.get(name)
+        if field is None:
+            known = sorted(descriptor.fields_by_name)
+            raise EncodeError(f"{descriptor.full_name} has no field {name!r}; it has {known}")
+        _set(message, field, item)
+
+
+_INTEGERS = frozenset(
+    (
+        FieldDescriptor.CPPTYPE_INT32,
+        FieldDescriptor.CPPTYPE_INT64,
+        FieldDescriptor.CPPTYPE_UINT32,
+        FieldDescriptor.CPPTYPE_UINT64,
+    )
+)
+_FLOATS = frozenset((FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE))
+
+
+def _scalar(field: Any, value: Any) -> Any:
+    """The value, if it is of the field's kind: protobuf itself would convert some others."""
+    kind = field.cpp_type
+    if kind in _INTEGERS:
+        wanted, fits = "an int", isinstance(value, int) and not isinstance(value, bool)
+    elif kind in _FLOATS:
+        wanted, fits = "a float", _floats(value)
+    elif kind == FieldDescriptor.CPPTYPE_BOOL:
+        wanted, fits = "a bool", isinstance(value, bool)
+    elif kind == FieldDescriptor.CPPTYPE_ENUM:
+        wanted, fits = "a name or number of the enum", isinstance(value, (int, str))
+        if isinstance(value, str) and value in field.enum_type.values_by_name:
+            value = field.enum_type.values_by_name[value].number
+    elif field.type == FieldDescriptor.TYPE_BYTES:
+        wanted, fits = "bytes", isinstance(value, (bytes, bytearray, memoryview))
+        value = bytes(value) if fits else value
+    else:
+        wanted, fits = "a str", isinstance(value, str)
+    if not fits:
+        raise EncodeError(f"want {wanted}, got {values.shown(value)}")
+    return value
+
+
+def _floats(value: Any) -> bool:
+    if isinstance(value, float):
+        return True
+    if not isinstance(value, int) or isinstance(value, bool):
+        return False
+    return abs(value) <= 2**53 or (abs(value) < 2**1023 and int(float(value)) == value)
+
+
+def _get(message: Any, field: Any) -> Any:
+    """The Python value of a field of any kind."""
+    content = getattr(message, field.name)
+    if _is_map(field):
+        item = field.message_type.fields_by_name["value"]
+        return {name: _value(item, content[name]) for name in content}
+    if repeated(field):
+        return [_value(field, item) for item in content]
+    if field.has_presence and not message.HasField(field.name):
+        return None
+    return _value(field, content)
+
+
+def _value(field: FieldDescriptor, content: Any) -> Any:
+    if field.message_type is None:
+        return content
+    name = field.message_type.full_name
+    try:
+        if name == "carp.v1.Value":
+            return carp_codec.read(content)
+        if name == "google.protobuf.Timestamp":
+            return values.instant(content.seconds, content.nanos)
+    except ValueError as error:
+        raise DecodeError(f"{field.name}: {error}") from error
+    if name == "google.protobuf.Duration" and content.nanos % 1000 == 0:
+        return dt.timedelta(seconds=content.seconds, microseconds=content.nanos // 1000)
+    if name.startswith(_SYNTHESIZED):
+        return {inner.name: _get(content, inner) for inner in field.message_type.fields}
+    return content
