@@ -31,7 +31,10 @@ type fake struct {
 	report   string
 }
 
-func newFake(t *testing.T, name string) *fake { return &fake{TB: t, name: name} }
+func newFake(tb testing.TB, name string) *fake {
+	tb.Helper()
+	return &fake{TB: tb, name: name}
+}
 
 func (f *fake) Helper() {}
 

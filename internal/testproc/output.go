@@ -23,17 +23,15 @@ func newLineQueue() *lineQueue { return &lineQueue{more: make(chan struct{})} }
 func (q *lineQueue) Write(p []byte) (int, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	rest := append(q.partial, p...)
+	q.partial = append(q.partial, p...)
 	for {
-		line, after, found := bytes.Cut(rest, []byte("\n"))
+		line, after, found := bytes.Cut(q.partial, []byte("\n"))
 		if !found {
-			break
+			return len(p), nil
 		}
 		q.add(string(line))
-		rest = after
+		q.partial = after
 	}
-	q.partial = rest
-	return len(p), nil
 }
 
 // close makes a line of what came after the last line break.

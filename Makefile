@@ -1,0 +1,123 @@
+# `make help` lists the targets. Everything a target needs beyond Go, make and
+# python3 it installs itself, at pinned versions, into .tools and .venv.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+# GOLANGCI_VERSION is built from source: its releases would tie us to platforms.
+GOLANGCI_VERSION := v2.15.0
+GOLANGCI := .tools/golangci-lint-$(GOLANGCI_VERSION)
+
+# NESTED are the modules below the root that `go test ./...` doesn't enter: what
+# needs dependencies that users of the library shall not get.
+NESTED := internal/tools/protogen
+
+# CROSS are the platforms, beside this one, that everything builds and vets for.
+CROSS := darwin/arm64 windows/amd64 linux/arm64 linux/386
+
+# TEST_FLAGS are given to every `go test`: two packages at a time suit two cores
+# and tests that start processes; a hung test ends with its stacks.
+TEST_FLAGS := -p 2 -timeout 5m
+
+# FUZZ_SECONDS bounds each fuzz target, SOAK_SECONDS each long test, SOAK_COUNT
+# the repetitions of the others.
+FUZZ_SECONDS ?= 10
+SOAK_SECONDS ?= 20
+SOAK_COUNT ?= 5
+
+# BENCH selects benchmarks.
+BENCH ?= .
+
+PART := scripts/part
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: test
+test: ## everything a change has to pass: about 10 minutes on 2 cores when nothing is cached
+	@$(PART) vet $(MAKE) vet
+	@$(PART) lint $(MAKE) lint
+	@$(PART) race $(MAKE) race
+	@$(PART) nested $(MAKE) test-nested
+	@$(PART) python $(MAKE) test-python
+	@$(PART) generated $(MAKE) check-generate
+	@$(PART) cross $(MAKE) cross
+
+.PHONY: race
+race: ## run the Go tests under the race detector (without a C compiler: without it)
+	@race=$$(scripts/race-flag); go test $(TEST_FLAGS) $$race ./...
+
+.PHONY: test-nested
+test-nested: ## vet and test the nested modules
+	@race=$$(scripts/race-flag); for module in $(NESTED); do \
+		echo "module $$module"; (cd $$module && go vet ./... && go test $(TEST_FLAGS) $$race ./...); \
+	done
+
+.PHONY: test-python
+test-python: ## test the Python interop in .venv
+	@scripts/python-test
+
+.PHONY: vet
+vet: ## run go vet
+	@go vet ./...
+
+.PHONY: lint
+lint: $(GOLANGCI) ## run golangci-lint and the checks of this tree
+	@$(GOLANGCI) run ./...
+	@go run ./scripts/quotecheck README.md
+	@scripts/tree-check $(NESTED)
+
+$(GOLANGCI):
+	@echo "building golangci-lint $(GOLANGCI_VERSION)"
+	@mkdir -p $(@D)
+	@GOBIN=$(CURDIR)/.tools go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	@mv .tools/golangci-lint $@
+
+.PHONY: fmt
+fmt: ## format the Go code
+	@gofmt -w $$(git ls-files -co --exclude-standard '*.go')
+
+.PHONY: cross
+cross: ## build and vet for the other platforms
+	@for platform in $(CROSS); do \
+		echo "$$platform"; \
+		export CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/}; \
+		go build ./... && go vet ./...; \
+	done
+
+.PHONY: generate
+generate: ## regenerate the generated code, with tools pinned in go.mod files
+	@go generate ./...
+
+.PHONY: check-generate
+check-generate: ## fail if regenerating changes anything
+	@scripts/check-generate
+
+.PHONY: readme
+readme: ## copy the quoted files into README.md
+	@go run ./scripts/quotecheck -w README.md
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZ_SECONDS
+	@scripts/fuzz $(FUZZ_SECONDS)
+
+.PHONY: soak
+soak: ## long tests (SOAK_SECONDS each), repetitions (SOAK_COUNT), one processor, fuzzing
+	@$(PART) long scripts/soak-long $(SOAK_SECONDS)
+	@$(PART) repeat scripts/soak-repeat $(SOAK_COUNT)
+	@$(PART) fuzz $(MAKE) fuzz
+
+.PHONY: bench
+bench: ## run the benchmarks that BENCH selects
+	@go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+.PHONY: examples
+examples: ## run the quickstart
+	@go run ./examples/quickstart
+
+.PHONY: clean
+clean: ## remove what the targets installed here
+	@rm -rf .tools .venv bin
