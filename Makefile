@@ -21,11 +21,10 @@ CROSS := darwin/arm64 windows/amd64 linux/arm64 linux/386
 # and tests that start processes; a hung test ends with its stacks.
 TEST_FLAGS := -p 2 -timeout 5m
 
-# FUZZ_SECONDS bounds each fuzz target, SOAK_SECONDS each long test, SOAK_COUNT
-# the repetitions of the others.
+# FUZZ_SECONDS bounds each fuzz target, SOAK_SECONDS the repetition of the tests,
+# which ends with the round that is under way.
 FUZZ_SECONDS ?= 10
-SOAK_SECONDS ?= 20
-SOAK_COUNT ?= 5
+SOAK_SECONDS ?= 300
 
 # BENCH selects benchmarks.
 BENCH ?= .
@@ -66,7 +65,7 @@ vet: ## run go vet
 
 .PHONY: lint
 lint: $(GOLANGCI) ## run golangci-lint and the checks of this tree
-	@$(GOLANGCI) run ./...
+	@for module in . $(NESTED); do (cd $$module && $(CURDIR)/$(GOLANGCI) run ./...); done
 	@go run ./scripts/quotecheck README.md
 	@scripts/tree-check $(NESTED)
 
@@ -105,9 +104,8 @@ fuzz: ## run each fuzz target for FUZZ_SECONDS
 	@scripts/fuzz $(FUZZ_SECONDS)
 
 .PHONY: soak
-soak: ## long tests (SOAK_SECONDS each), repetitions (SOAK_COUNT), one processor, fuzzing
-	@$(PART) long scripts/soak-long $(SOAK_SECONDS)
-	@$(PART) repeat scripts/soak-repeat $(SOAK_COUNT)
+soak: ## repeat all tests for SOAK_SECONDS, on 1, 2 and 4 processors, then fuzz
+	@$(PART) repeat scripts/soak $(SOAK_SECONDS)
 	@$(PART) fuzz $(MAKE) fuzz
 
 .PHONY: bench
