@@ -7,4 +7,5 @@ import (
 	"syscall"
 )
 
-func isRefused(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }
+// IsRefused reports whether err is a refused connect: nobody listens there.
+func IsRefused(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }

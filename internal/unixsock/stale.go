@@ -80,7 +80,7 @@ func probe(ctx context.Context, addr string) error {
 	}
 	err = cause(err)
 	switch {
-	case isRefused(err):
+	case IsRefused(err):
 		return nil
 	case errors.Is(err, fs.ErrNotExist), ctx.Err() != nil:
 		return err
