@@ -7,9 +7,12 @@
         c.Calculator.Add.with_options(timeout=2)(1, 2)
         c.Calculator.Add.future(1, 2).result()
 
+`AioClient` is the same for asyncio.
+
 Values travel as `carp_grpc.values` tells; errors arrive as `carp_grpc.errors` tells.
 """
 
+from .aio import AioClient, AioFunction
 from .client import Client, Function, PendingCall
 from .errors import (
     DeadlineExceededError,
@@ -23,6 +26,8 @@ from .errors import (
 from .values import CivilDateTime, Named, Ref, Timestamp
 
 __all__ = [
+    "AioClient",
+    "AioFunction",
     "CivilDateTime",
     "Client",
     "DeadlineExceededError",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
 
-from . import codecs, errors, forks, names, targets
-from .options import TYPED, Changes, Options
-from .reflection import Reflection
-from .typed import TypedCodec
+from . import errors
+from .connection import Connection
+from .names import Name, path
+from .options import Changes, Options
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -24,11 +24,12 @@ class Client:
 
         with Client("unix:///run/calc.sock") as c:
             c.Calculator.Add(1, b=2)
-            c.Calculator.with_options(timeout=0.5).Slow()
-            c["Calculator.close"]()        # a name that is taken here
+            c.Calculator.Slow.with_options(timeout=0.5)()
+            c["close"]()                   # a name that is taken here
 
-    Opening it does not wait for the host: the first call connects. Safe for use by several
-    threads at once. In a forked child every use raises ForkedError.
+    Opening it does not wait for the host: the first call connects, and a call after a broken
+    connection connects again. Safe for use by several threads at once. In a forked child every
+    use raises ForkedError.
 
     Args:
         target: `unix:///path`, `unix-abstract:name`, `tcp://host:port`, or a gRPC target.
@@ -45,23 +46,20 @@ class Client:
         channel_options: Iterable[tuple[str, Any]] = (),
         **options: Unpack[Changes],
     ) -> None:
-        self._born = forks.generation()
-        self._target = target
         self._options = Options().changed(options)
-        address, chosen = targets.resolve(target, tuple(channel_options))
+        self._connection = Connection(target, channel_options)
+        address, arguments = self._connection.address, self._connection.arguments
         if credentials is None:
-            self._channel = grpc.insecure_channel(address, chosen)
+            self._channel = grpc.insecure_channel(address, arguments)
         else:
-            self._channel = grpc.secure_channel(address, credentials, chosen)
-        self._callables: dict[str, Any] = {}
-        self._reflection = Reflection(target)
+            self._channel = grpc.secure_channel(address, credentials, arguments)
 
     def close(self) -> None:
         """Cancel the calls under way and close the connection. Later calls raise ValueError.
 
-        Closing twice does nothing more.
+        Closing twice does nothing more, and neither does closing in a forked child.
         """
-        if self._born == forks.generation():
+        if not self._connection.forked():
             self._channel.close()
 
     def __enter__(self) -> Self:
@@ -85,19 +83,16 @@ class Client:
         return Function(self, name, self._options)
 
     def __repr__(self) -> str:
-        return f"Client({self._target!r})"
+        return f"Client({self._connection.target!r})"
 
-    def _start(self, path: str, options: Options, args: Any, kwargs: Any) -> tuple[Any, Any, Any]:
+    def _start(self, path: str, options: Options, args: Any, kwargs: Any) -> tuple[Any, Any, bytes]:
         """The grpcio callable, the codec and the encoded arguments of a call."""
-        forks.check(self._born, repr(self))
-        codec: codecs.Codec | TypedCodec
-        if options.codec == TYPED:
-            codec = self._reflection.codec(path, self._ask, options)
-        else:
-            codec = codecs.lookup(options.codec)
-        call = self._callables.get(path)
-        if call is None:
-            call = self._callables[path] = self._channel.unary_unary(path)
+        connection = self._connection
+        connection.check()
+        codec = connection.codec(path, options)
+        if codec is None:
+            codec = connection.reflection.codec(path, lambda p, q: self._ask(p, q, options))
+        call = connection.callable(path, self._channel)
         return call, codec, codec.encode_arguments(args, kwargs)
 
     def _ask(self, path: str, question: bytes, options: Options) -> bytes:
@@ -110,29 +105,15 @@ class Client:
         try:
             return bytes(next(stream))
         except grpc.RpcError as error:
-            raise errors.from_rpc(error, self._target, path) from error
+            raise errors.from_rpc(error, self._connection.target, path)  # it has its cause
         finally:
             stream.cancel()
 
-    def _fail(self, error: grpc.RpcError, path: str) -> BaseException:
-        failure = errors.from_rpc(error, self._target, path)
-        if failure.code in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.INVALID_ARGUMENT):
-            self._reflection.forget(path)  # the host may have exported the name anew
-        return errors.raised(failure)
 
+class Function(Name[Client]):
+    """An exported name at a host: call it, or go on to a name below it."""
 
-class Function:
-    """An exported name at a host: call it, or go on to a name below it. Immutable.
-
-    Whether the host has such a name shows only when it is called.
-    """
-
-    __slots__ = ("_client", "_name", "_options")
-
-    def __init__(self, client: Client, name: str, options: Options) -> None:
-        self._client = client
-        self._name = name
-        self._options = options
+    __slots__ = ()
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call it and wait for the result.
@@ -142,55 +123,31 @@ class Function:
             EncodeError: an argument cannot travel.
             DecodeError: the result is malformed.
         """
-        path = names.path(self._name)
-        call, codec, body = self._client._start(path, self._options, args, kwargs)
-        options = self._options
+        where, options, owner = path(self._name), self._options, self._owner
+        call, codec, body = owner._start(where, options, args, kwargs)
         try:
-            reply = call(
-                body,
-                timeout=options.timeout,
-                metadata=options.wire_metadata(),
-                wait_for_ready=options.wait_for_ready,
-            )
+            reply = call(body, **options.for_grpc())
         except grpc.RpcError as error:
-            raise self._client._fail(error, path) from None
+            raise owner._connection.failure(error, where)  # it has its cause
         return None if options.one_way else codec.decode_result(reply)
 
     def future(self, /, *args: Any, **kwargs: Any) -> PendingCall:
         """Call it and do not wait."""
-        path = names.path(self._name)
-        call, codec, body = self._client._start(path, self._options, args, kwargs)
-        options = self._options
-        pending = call.future(
-            body,
-            timeout=options.timeout,
-            metadata=options.wire_metadata(),
-            wait_for_ready=options.wait_for_ready,
-        )
-        return PendingCall(self._client, path, pending, codec)
+        where, options, owner = path(self._name), self._options, self._owner
+        call, codec, body = owner._start(where, options, args, kwargs)
+        pending = call.future(body, **options.for_grpc())
+        return PendingCall(owner._connection, where, pending, codec)
 
-    def with_options(self, **changes: Unpack[Changes]) -> Function:
-        """The same name with other options for its calls, as in `with_options(timeout=2)`."""
-        return Function(self._client, self._name, self._options.changed(changes))
 
-    def __getattr__(self, name: str) -> Function:
-        if name.startswith("_"):
-            raise AttributeError(f"{name}: write [{name!r}] for a name with an underscore")
-        return self[name]
-
-    def __getitem__(self, name: str) -> Function:
-        """The name `name` below this one."""
-        return Function(self._client, f"{self._name}.{name}", self._options)
-
-    def __repr__(self) -> str:
-        return f"<{self._name} at {self._client._target}>"
+class _Decoder(Protocol):
+    def decode_result(self, body: bytes) -> Any: ...
 
 
 class PendingCall:
-    """A call under way."""
+    """A call under way. Safe for use by several threads at once."""
 
-    def __init__(self, client: Client, path: str, pending: Any, codec: Any) -> None:
-        self._client = client
+    def __init__(self, connection: Connection, path: str, pending: Any, codec: _Decoder) -> None:
+        self._connection = connection
         self._path = path
         self._pending = pending
         self._codec = codec
@@ -203,19 +160,18 @@ class PendingCall:
 
         Raises:
             TimeoutError: `timeout` passed.
-            RemoteExecutionError: as when calling.
+            RemoteExecutionError: as when calling; with code CANCELLED after `cancel`.
         """
         try:
             reply = self._pending.result(timeout)
         except grpc.FutureTimeoutError:
             raise TimeoutError(f"{self._path}: no result within {timeout} s") from None
         except grpc.FutureCancelledError:
-            failure = errors.build(
-                grpc.StatusCode.CANCELLED, "cancelled here", (), self._client._target, self._path
-            )
-            raise failure from None
+            cancelled = grpc.StatusCode.CANCELLED
+            target = self._connection.target
+            raise errors.build(cancelled, "cancelled here", (), target, self._path) from None
         except grpc.RpcError as error:
-            raise self._client._fail(error, self._path) from None
+            raise self._connection.failure(error, self._path)  # it has its cause
         return self._codec.decode_result(reply)
 
     def done(self) -> bool:
@@ -223,5 +179,5 @@ class PendingCall:
         return bool(self._pending.done())
 
     def cancel(self) -> None:
-        """Give the call up; the host learns of it."""
+        """Give the call up; the host learns of it. Does nothing when it is done."""
         self._pending.cancel()

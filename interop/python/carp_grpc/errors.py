@@ -167,13 +167,20 @@ def raised(error: RemoteExecutionError) -> BaseException:
 
 
 def from_rpc(error: grpc.RpcError, target: str, method: str) -> RemoteExecutionError:
-    """Translate what grpcio raises, keeping it as the `__cause__`."""
+    """Translate what grpcio raises.
+
+    It is kept as the cause of an error of the transport, whose causes it tells; of an error that
+    the called function raised it knows no more.
+    """
     code = error.code() if hasattr(error, "code") else grpc.StatusCode.UNKNOWN
     text = error.details() if hasattr(error, "details") else str(error)
     pairs: Any = error.trailing_metadata() if hasattr(error, "trailing_metadata") else ()
     trailers = tuple((key, value) for key, value in pairs or ())
     result = build(code, text or "", trailers, target, method)
-    result.__cause__ = error
+    if result.remote:
+        result.__suppress_context__ = True
+    else:
+        result.__cause__ = error
     return result
 
 

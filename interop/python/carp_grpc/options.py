@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from . import codecs
 
@@ -58,9 +58,13 @@ class Options:
             fields["metadata"] = tuple((name, value) for name, value in changes["metadata"])
         return dataclasses.replace(self, **fields)  # type: ignore[arg-type]
 
-    def wire_metadata(self) -> MetadataPairs:
-        """The metadata to send: carp's own, then the user's."""
+    def for_grpc(self) -> dict[str, Any]:
+        """The keyword arguments of grpcio's callables: carp's own metadata before the user's."""
         own: list[tuple[str, str | bytes]] = [("carp-codec", self.codec)]
         if self.one_way:
             own.append(("carp-oneway", "1"))
-        return (*own, *self.metadata)
+        return {
+            "timeout": self.timeout,
+            "metadata": (*own, *self.metadata),
+            "wait_for_ready": self.wait_for_ready,
+        }

@@ -19,9 +19,7 @@ from .typed import TypedCodec
 if TYPE_CHECKING:
     from google.protobuf.descriptor import MethodDescriptor
 
-    from .options import Options
-
-Ask = Callable[[str, bytes, "Options"], bytes]
+Ask = Callable[[str, bytes], bytes]
 # A conversation yields the path and the bytes to ask and is sent the answer's bytes or error.
 Conversation = Generator[tuple[str, bytes], bytes, TypedCodec]
 
@@ -35,24 +33,20 @@ class Reflection:
         self._target = target
         self._codecs: dict[str, TypedCodec] = {}
 
-    def codec(self, path: str, ask: Ask, options: Options) -> TypedCodec:
+    def codec(self, path: str, ask: Ask) -> TypedCodec:
         """The codec of a method's typed calls. Raises RemoteExecutionError."""
-        known = self._codecs.get(path)
-        if known is not None:
-            return known
         conversation = self.conversation(path)
-        question = next(conversation)
-        while True:
-            try:
-                answer = ask(*question, options)
-            except RemoteExecutionError as error:
-                step: Callable[[], tuple[str, bytes]] = lambda e=error: conversation.throw(e)  # type: ignore[misc]
-            else:
-                step = lambda a=answer: conversation.send(a)  # type: ignore[misc]
-            try:
-                question = step()
-            except StopIteration as stop:
-                return self.keep(path, stop.value)
+        try:
+            question = next(conversation)
+            while True:
+                try:
+                    answer = ask(*question)
+                except RemoteExecutionError as error:
+                    question = conversation.throw(error)
+                else:
+                    question = conversation.send(answer)
+        except StopIteration as stop:
+            return self.keep(path, stop.value)
 
     def known(self, path: str) -> TypedCodec | None:
         """The codec of a method that was asked about before."""

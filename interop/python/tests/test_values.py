@@ -25,7 +25,7 @@ EXACT: dict[str, Any] = {
     **{f"int {n}": n for n in (2**63 - 1, -(2**63), 2**63, 2**64 - 1)},
     **{f"float {x}": x for x in (0.0, -0.0, 1.0, 0.1, 1e16, 1e300, 5e-324, -2.5)},
     "empty text": "",
-    "text": "héllo, wörld — 日本語 🎈 \x00 \" \\ \u2028",
+    "text": 'héllo, wörld — 日本語 🎈 \x00 " \\ \u2028',
     "empty bytes": b"",
     "bytes": bytes(range(256)),
     "empty list": [],

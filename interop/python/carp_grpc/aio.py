@@ -1,0 +1,141 @@
+"""The asyncio client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import grpc.aio
+
+from . import errors
+from .connection import Connection
+from .names import Name, path
+from .options import Changes, Options
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+__all__ = ["AioClient", "AioFunction"]
+
+
+class AioClient:
+    """A connection to a host for use in one event loop; calls are awaited.
+
+        async with AioClient("unix:///run/calc.sock") as c:
+            await c.Calculator.Add(1, b=2)
+
+    Cancelling the task that awaits a call cancels the call at the host. In all else it is as
+    `carp_grpc.Client`, with the same arguments. Make it inside a coroutine.
+
+    Raises:
+        RuntimeError: no event loop runs in this thread.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        channel_options: Iterable[tuple[str, Any]] = (),
+        **options: Unpack[Changes],
+    ) -> None:
+        asyncio.get_running_loop()  # grpcio would make one that nobody runs
+        self._options = Options().changed(options)
+        self._connection = Connection(target, channel_options)
+        address, arguments = self._connection.address, self._connection.arguments
+        if credentials is None:
+            self._channel = grpc.aio.insecure_channel(address, arguments)
+        else:
+            self._channel = grpc.aio.secure_channel(address, credentials, arguments)
+
+    async def close(self) -> None:
+        """Cancel the calls under way and close the connection. Later calls raise.
+
+        Closing twice does nothing more, and neither does closing in a forked child.
+        """
+        if not self._connection.forked():
+            await self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __getattr__(self, name: str) -> AioFunction:
+        if name.startswith("_"):  # copy, pickle and debuggers ask for many of these
+            raise AttributeError(f"{name}: write client[{name!r}] for a name with an underscore")
+        return self[name]
+
+    def __getitem__(self, name: str) -> AioFunction:
+        """The exported name `name`, dots and all."""
+        return AioFunction(self, name, self._options)
+
+    def __repr__(self) -> str:
+        return f"AioClient({self._connection.target!r})"
+
+    async def _typed(self, path: str, options: Options) -> Any:
+        """The typed codec of a method that the host was not yet asked about."""
+        reflection = self._connection.reflection
+        conversation = reflection.conversation(path)
+        try:
+            question = next(conversation)
+            while True:
+                try:
+                    answer = await self._ask(*question, options)
+                except errors.RemoteExecutionError as error:
+                    question = conversation.throw(error)
+                else:
+                    question = conversation.send(answer)
+        except StopIteration as stop:
+            return reflection.keep(path, stop.value)
+
+    async def _ask(self, path: str, question: bytes, options: Options) -> bytes:
+        """One question to the host's reflection service."""
+        stream: Any = self._channel.stream_stream(path)(
+            iter((question,)),  # type: ignore[arg-type]  # the stubs do not know raw bytes
+            timeout=options.timeout,
+            wait_for_ready=options.wait_for_ready,
+        )
+        try:
+            async for answer in stream:
+                return bytes(answer)
+            raise errors.DecodeError(f"{self._connection.target}: reflection did not answer")
+        except grpc.RpcError as error:
+            raise errors.from_rpc(error, self._connection.target, path)  # it has its cause
+        finally:
+            stream.cancel()
+
+
+class AioFunction(Name[AioClient]):
+    """An exported name at a host: call it and await the call, or go on to a name below it."""
+
+    __slots__ = ()
+
+    async def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Call it; awaiting gives the result.
+
+        Raises:
+            RemoteExecutionError: the call did not end with a result, for whatever reason.
+            EncodeError: an argument cannot travel.
+            DecodeError: the result is malformed.
+        """
+        where, options, owner = path(self._name), self._options, self._owner
+        connection = owner._connection
+        connection.check()
+        codec = connection.codec(where, options) or await owner._typed(where, options)
+        body = codec.encode_arguments(args, kwargs)
+        call = connection.callable(where, owner._channel)
+        try:
+            reply = await call(body, **options.for_grpc())
+        except grpc.RpcError as error:
+            raise connection.failure(error, where)  # it has its cause
+        return None if options.one_way else codec.decode_result(reply)

@@ -1,0 +1,52 @@
+"""What the clients have in common: all that is neither waiting nor a channel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import grpc
+
+from . import codecs, errors, forks, targets
+from .options import TYPED, Options
+from .reflection import Reflection
+from .typed import TypedCodec
+
+
+class Connection:
+    """A host's address, what was learnt from it, and which process may talk to it."""
+
+    def __init__(self, target: str, channel_options: Iterable[tuple[str, Any]]) -> None:
+        self.target = target
+        self.address, self.arguments = targets.resolve(target, tuple(channel_options))
+        self.reflection = Reflection(target)
+        self._born = forks.generation()
+        self._callables: dict[str, Any] = {}
+
+    def forked(self) -> bool:
+        """Whether this process is a fork of the one that made the connection."""
+        return self._born != forks.generation()
+
+    def check(self) -> None:
+        """Raise ForkedError in a forked child."""
+        forks.check(self._born, f"the client for {self.target}")
+
+    def callable(self, path: str, channel: Any) -> Any:
+        """What grpcio calls a path with: made once, as making it costs as much as using it."""
+        found = self._callables.get(path)
+        if found is None:
+            found = self._callables[path] = channel.unary_unary(path)
+        return found
+
+    def codec(self, path: str, options: Options) -> codecs.Codec | TypedCodec | None:
+        """The codec of a call; None if the host must be asked about the method first."""
+        if options.codec == TYPED:
+            return self.reflection.known(path)
+        return codecs.lookup(options.codec)
+
+    def failure(self, error: grpc.RpcError, path: str) -> BaseException:
+        """What to raise for what grpcio raised."""
+        failure = errors.from_rpc(error, self.target, path)
+        if failure.code in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.INVALID_ARGUMENT):
+            self.reflection.forget(path)  # the host may have exported the name anew
+        return errors.raised(failure)
