@@ -18,5 +18,19 @@ func cases() []testCase {
 	return slices.Concat(
 		callCases(),
 		statusCases(),
+		cancelCases(),
+		deadlineCases(),
+		headerCases(),
+		metadataCases(),
+		streamCases(),
+		limitCases(),
+		codecCases(),
+		interceptorCases(),
+		optionCases(),
+		credsCases(),
+		statsCases(),
+		contextCases(),
+		unknownCases(),
+		concurrentCases(),
 	)
 }

@@ -31,8 +31,9 @@ type env struct {
 	mu      sync.Mutex
 	over    bool // nothing is taken down any more
 	notes   observations
-	running int           // handlers
-	idle    chan struct{} // closed when running becomes 0; nil unless somebody waits
+	chance  map[string]bool // lanes that are not taken down
+	running int             // handlers
+	idle    chan struct{}   // closed when running becomes 0; nil unless somebody waits
 }
 
 // observations are the lines a case took down, in order, lane by lane. Lanes
@@ -47,9 +48,20 @@ const harnessLane = "harness"
 func (e *env) note(lane, format string, args ...any) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !e.over {
+	if !e.over && !e.chance[lane] {
 		e.notes[lane] = append(e.notes[lane], fmt.Sprintf(format, args...))
 	}
+}
+
+// leaveToChance drops a lane from here on, where what happens in it depends on
+// who is faster.
+func (e *env) leaveToChance(lane string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.chance == nil {
+		e.chance = map[string]bool{}
+	}
+	e.chance[lane] = true
 }
 
 // client and server take down what either side sees.
@@ -88,11 +100,18 @@ func observe(tb testing.TB, s Stack, c testCase, limit time.Duration) observatio
 	return e.notes
 }
 
-// end closes the clients, stops the server and waits for the handlers.
+// end waits for the handlers, closes the clients and stops the server. Every
+// handler of a case must end before that: what it would see of the end of the
+// connection would depend on chance.
 func (e *env) end() {
+	e.awaitHandlers()
 	for i := len(e.release) - 1; i >= 0; i-- {
 		e.release[i]()
 	}
+}
+
+// awaitHandlers waits until no handler runs.
+func (e *env) awaitHandlers() {
 	e.mu.Lock()
 	idle := make(chan struct{})
 	if e.running == 0 {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 )
@@ -124,3 +125,16 @@ func sorted(list []handlerError) []handlerError {
 	slices.SortFunc(list, func(a, b handlerError) int { return strings.Compare(a.name, b.name) })
 	return list
 }
+
+// showCode shows an error's code only, where its text depends on chance.
+func showCode(err error) string {
+	if err == nil || err == io.EOF {
+		return showError(err)
+	}
+	return "status " + status.Code(err).String()
+}
+
+func pairs(kv ...string) metadata.MD { return metadata.Pairs(kv...) }
+
+// errTest is an error that some handler returns.
+var errTest = status.Error(codes.Aborted, "an error of the test")
