@@ -222,10 +222,11 @@ def _details(status: bytes) -> tuple[Message, ...]:
         message = protos.message_class("google.rpc.Status").FromString(status)
     except ProtobufError:
         return ()
-    return tuple(_unpacked(detail.type_url, detail.value) for detail in message.details)
+    return tuple(unpacked(detail.type_url, detail.value) for detail in message.details)
 
 
-def _unpacked(type_url: str, data: bytes) -> Message:
+def unpacked(type_url: str, data: bytes) -> Message:
+    """The message in an Any, or the Any itself if this process does not know its type."""
     from google.protobuf import descriptor_pool
 
     from . import protos

@@ -105,13 +105,17 @@ class Ref:
 
     Attributes:
         cls: the name under which the object's class is exported; empty for a callback.
-        id: the object's id, valid on the link or session that brought it.
+        id: the object's id, valid on the link or session that brought it; never empty.
         host: the host that the object lives in; empty for the one that sent this.
     """
 
     cls: str
     id: str
     host: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.id:
+            raise ValueError("Ref: the id is empty")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +124,7 @@ class Named:
 
     Attributes:
         name: as in "shapes.Circle"; never empty.
-        value: the value proper.
+        value: the value proper; not itself a Named.
     """
 
     name: str
@@ -129,6 +133,8 @@ class Named:
     def __post_init__(self) -> None:
         if not self.name:
             raise ValueError("Named: the name is empty")
+        if isinstance(self.value, Named):
+            raise ValueError("Named: a named value has no second name")  # noqa: TRY004
 
 
 def instant(seconds: int, nanoseconds: int) -> dt.datetime | Timestamp:

@@ -12,7 +12,8 @@ SOURCE = pathlib.Path(__file__).resolve().parent.parent
 
 
 def run(*command: object, cwd: pathlib.Path) -> str:
-    done = subprocess.run([str(c) for c in command], cwd=cwd, capture_output=True, text=True)
+    argv = [str(c) for c in command]
+    done = subprocess.run(argv, cwd=cwd, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -23,7 +24,9 @@ def test_types() -> None:
 
 def test_wheel(tmp_path: pathlib.Path) -> None:
     copy = tmp_path / "source"
-    shutil.copytree(SOURCE, copy, ignore=shutil.ignore_patterns("*.egg-info", "build", "__pycache__"))
+    shutil.copytree(
+        SOURCE, copy, ignore=shutil.ignore_patterns("*.egg-info", "build", "__pycache__")
+    )
     pip = (sys.executable, "-m", "pip", "--disable-pip-version-check")
     run(*pip, "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", "out", copy, cwd=tmp_path)
     (wheel,) = (tmp_path / "out").glob("carp_grpc-*.whl")

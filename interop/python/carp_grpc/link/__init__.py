@@ -1,0 +1,1 @@
+"""Links: a Python process joins a host."""
