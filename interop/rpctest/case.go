@@ -32,5 +32,8 @@ func cases() []testCase {
 		contextCases(),
 		unknownCases(),
 		concurrentCases(),
+		lifecycleCases(),
+		processCases(),
+		generatedCases(),
 	)
 }

@@ -101,8 +101,12 @@ func statsCases() []testCase {
 			onServer.awaitEnds(1)
 		}},
 		{"stats/unknown method", rule, func(e *env) {
+			// Nothing is sent: it would be chance whether that is before
+			// or after the refusal.
 			c, onClient, onServer := recorded(e, handlers{unary: echoUnary})
-			e.client("%s", showError(c.Invoke(e.ctx, "/no.such.Service/Method", text("x"), new(message))))
+			cs, err := c.NewStream(e.ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, "/no.such.Service/Method")
+			e.client("open: %s", showError(err))
+			e.recv(cs)
 			onClient.awaitEnds(1)
 			// The server's handler is told of neither beginning nor end.
 			onServer.await("*stats.OutTrailer", 1)

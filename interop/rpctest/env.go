@@ -22,6 +22,9 @@ type env struct {
 	stack Stack
 	limit time.Duration
 
+	// runPattern selects the test that runs the case, for child processes.
+	runPattern string
+
 	// ctx ends when the case has run for too long. It has no deadline, so
 	// that none travels to the server with it.
 	ctx context.Context
@@ -70,10 +73,10 @@ func (e *env) server(format string, args ...any) { e.note("server", format, args
 
 // observe runs a case on a stack and returns what it took down. It returns in
 // time even when the stack under test hangs; what hangs is then left behind.
-func observe(tb testing.TB, s Stack, c testCase, limit time.Duration) observations {
+func observe(tb testing.TB, s Stack, c testCase, runPattern string, limit time.Duration) observations {
 	tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	e := &env{tb: tb, stack: s, limit: limit, ctx: ctx, notes: observations{}}
+	e := &env{tb: tb, stack: s, limit: limit, runPattern: runPattern, ctx: ctx, notes: observations{}}
 	watchdog := time.AfterFunc(limit, cancel)
 	defer watchdog.Stop()
 

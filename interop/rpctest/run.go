@@ -58,12 +58,17 @@ func Run(t *testing.T, s Stack, opts Options) {
 }
 
 func runAll(t *testing.T, ref, s Stack, opts Options) {
+	t.Helper()
+	if crashHere(t, ref, s) {
+		return
+	}
 	if opts.Limit == 0 {
 		opts.Limit = 30 * time.Second
 	}
 	all := append(Builtin(), opts.Differences...)
 	used := make([]bool, len(all))
 	ran, total := 0, 0
+	pattern := runPattern(t.Name())
 	for _, c := range cases() {
 		total++
 		if !selected(opts.Only, c.name) {
@@ -74,8 +79,8 @@ func runAll(t *testing.T, ref, s Stack, opts Options) {
 				t.Skipf("%s: %s", s.Name, why)
 			}
 			ran++
-			want := observe(t, ref, c, opts.Limit)
-			got := observe(t, s, c, opts.Limit)
+			want := observe(t, ref, c, pattern, opts.Limit)
+			got := observe(t, s, c, pattern, opts.Limit)
 			if testing.Verbose() {
 				t.Logf("%s\n%s", c.rule, want)
 			}
