@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"slices"
+	"time"
 )
 
 // Plan says how often and how long to measure.
@@ -15,6 +16,8 @@ type Plan struct {
 	Quiet float64
 	// Repeats bounds the repeated rounds of a row.
 	Repeats int
+	// Wait bounds how long a row waits for quiet moments to begin its rounds in.
+	Wait time.Duration
 	// Profiles is a directory for CPU profiles of the last run of each case. Empty is
 	// none.
 	Profiles string
@@ -34,7 +37,9 @@ type Row struct {
 func Compare(ctx context.Context, p Plan, cases []Case) (Row, error) {
 	row := Row{Cases: cases}
 	var noisy [][]Result
+	wait := p.Wait
 	for i := 0; len(row.Rounds) < p.Rounds && i < p.Rounds+p.Repeats; i++ {
+		wait -= p.awaitQuiet(ctx, wait)
 		round, err := p.round(ctx, cases, i)
 		if err != nil {
 			return Row{}, err
@@ -55,6 +60,25 @@ func Compare(ctx context.Context, p Plan, cases []Case) (Row, error) {
 	row.Disturbed = min(p.Rounds-len(row.Rounds), len(noisy))
 	row.Rounds = append(row.Rounds, noisy[:row.Disturbed]...)
 	return row, nil
+}
+
+// look is how long the machine is watched to tell whether it is quiet.
+const look = 100 * time.Millisecond
+
+// awaitQuiet waits until the machine is quiet, at most as long as most, and tells how
+// long it waited. One look doesn't count.
+func (p Plan) awaitQuiet(ctx context.Context, most time.Duration) time.Duration {
+	for waited := time.Duration(0); ; waited += look {
+		busy := machineBusy()
+		select {
+		case <-time.After(look):
+		case <-ctx.Done():
+			return waited
+		}
+		if (machineBusy()-busy).Seconds() <= p.Quiet*look.Seconds() || waited >= most {
+			return waited
+		}
+	}
 }
 
 // round runs each case once. The order changes from round to round, so that none
