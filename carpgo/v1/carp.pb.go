@@ -99,8 +99,8 @@ func (Export_Kind) EnumDescriptor() ([]byte, []int) {
 }
 
 // Value is one dynamic value. A Value with no kind set is malformed and is
-// refused: null is said with null_value. Nesting is limited to 100 levels,
-// where a scalar at the top is level 1.
+// refused, and so is one with more than one kind: null is said with null_value.
+// Lists, maps and named values may be nested 100 deep in each other.
 type Value struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Kind:
@@ -526,8 +526,8 @@ func (x *Map) GetEntries() []*Entry {
 // Entry is one pair of a Map.
 type Entry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The key: a bool, integer, double, string or bytes. Equal keys of one map,
-	// and lists or maps as keys, make the map malformed.
+	// The key: any kind but list, map, ref and named. Equal keys of one map, and
+	// NaN, make the map malformed.
 	Key *Value `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	// The value.
 	Value         *Value `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`

@@ -24,12 +24,13 @@
 // # Go types
 //
 // What is decoded into other Go types must be the same kind of thing and must
-// fit exactly: integers into integer types that hold them, numbers into
-// floating-point types that hold them without rounding, text into strings,
-// binary data into []byte or [N]byte, maps into maps and structs. Nothing is
-// rounded, cut, wrapped around or converted between text and binary; what does
-// not fit is an [Error] that names the value, what was wanted and what came.
-// Null fits pointers, maps, slices and interfaces, and nothing else.
+// fit exactly: numbers into number types that hold them without rounding, be
+// they integer or floating point (2.0 fits an int, 2.5 does not, nor 0.1 a
+// float32), text into strings, binary data into []byte or [N]byte, maps into maps
+// and structs. Nothing is rounded, cut, wrapped around or converted between text
+// and binary; what does not fit is an [Error] that names the value, what was
+// wanted and what came. Null fits pointers, maps, slices and interfaces, and
+// nothing else.
 //
 // A struct is a map with text keys. The name of a field is its msgpack tag, else
 // its json tag, else its Go name, in every codec; "-" leaves it out, and the
@@ -48,6 +49,5 @@
 // than [MaxDepth], cyclic data included.
 package value
 
-// MaxDepth is how deep a value may be nested: a scalar has depth 1, a list one
-// more than its deepest element.
+// MaxDepth is how deep lists, maps and named values may be nested in each other.
 const MaxDepth = 100

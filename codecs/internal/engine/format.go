@@ -1,0 +1,254 @@
+package engine
+
+import (
+	"fmt"
+	"reflect"
+	"sync"
+
+	"google.golang.org/grpc/mem"
+
+	"github.com/carp-rpc/carp-go/codecs/args"
+)
+
+// Source is a reader that can be used again.
+type Source interface {
+	Reader
+
+	// Reset makes the source read data, and looks at it as far as the format
+	// needs it before tokens can be read safely.
+	Reset(data []byte) error
+
+	// Done returns an error if the input is not used up.
+	Done() error
+}
+
+// Sink is a writer that can be used again.
+type Sink interface {
+	Writer
+
+	// Reset makes the sink append to dst.
+	Reset(dst []byte)
+
+	// Finish returns dst with what was appended, or an error that no single
+	// token could return.
+	Finish() ([]byte, error)
+}
+
+// Format is a wire format: all that a codec needs, given its tokens. It keeps
+// readers and writers for their next use, so that a call allocates neither.
+type Format struct {
+	name     string
+	readings sync.Pool
+	writings sync.Pool
+}
+
+// NewFormat returns the format whose sources and sinks these functions make.
+func NewFormat(name string, source func() Source, sink func() Sink) *Format {
+	return &Format{
+		name:     name,
+		readings: sync.Pool{New: func() any { return &reading{source: source()} }},
+		writings: sync.Pool{New: func() any { return &writing{sink: sink()} }},
+	}
+}
+
+// reading and writing are what the pools keep.
+type reading struct {
+	Decoder
+	checker Checker
+	source  Source
+}
+
+type writing struct {
+	Encoder
+	sink Sink
+}
+
+func (f *Format) reading(data []byte) (*reading, error) {
+	d := f.readings.Get().(*reading)
+	d.Decoder.Reset(d.source, len(data))
+	return d, d.source.Reset(data)
+}
+
+// release gives d back. Nothing of the input may stay behind.
+func (f *Format) release(d *reading) {
+	_ = d.source.Reset(nil) // an empty input is refused by some: irrelevant here
+	d.checker.reset()
+	d.tokens.reset()
+	f.readings.Put(d)
+}
+
+func (f *Format) writing(dst []byte) *writing {
+	e := f.writings.Get().(*writing)
+	e.sink.Reset(dst)
+	e.Encoder = Encoder{W: e.sink}
+	return e
+}
+
+// finish gives e back and returns what it has written, or dst if it failed.
+func (f *Format) finish(e *writing, dst []byte, err error) ([]byte, error) {
+	out, late := e.sink.Finish()
+	e.sink.Reset(nil)
+	f.writings.Put(e)
+	if err == nil {
+		err = late
+	}
+	if err != nil {
+		return dst, err
+	}
+	return out, nil
+}
+
+// Append appends the encoded form of v to dst.
+func (f *Format) Append(dst []byte, v any) ([]byte, error) {
+	e := f.writing(dst)
+	return f.finish(e, dst, e.EncodeAny(v))
+}
+
+// AppendValue is Append for a reflect.Value.
+func (f *Format) AppendValue(dst []byte, v reflect.Value) ([]byte, error) {
+	e := f.writing(dst)
+	return f.finish(e, dst, e.Encode(v))
+}
+
+// AppendArgs appends the body of a request.
+func (f *Format) AppendArgs(dst []byte, positional []reflect.Value, named []args.Named) ([]byte, error) {
+	e := f.writing(dst)
+	return f.finish(e, dst, e.Args(positional, named))
+}
+
+// AppendResults appends the body of a reply.
+func (f *Format) AppendResults(dst []byte, results []reflect.Value) ([]byte, error) {
+	e := f.writing(dst)
+	return f.finish(e, dst, e.Results(results))
+}
+
+// Check checks the shape of data, which must be one value.
+func (f *Format) Check(data []byte) error {
+	d, err := f.reading(data)
+	defer f.release(d)
+	if err == nil {
+		err = d.check()
+	}
+	return f.wrap(err)
+}
+
+// check checks the whole input and returns to its beginning.
+func (d *reading) check() error {
+	start := d.source.Pos()
+	if err := d.checker.Check(d.source); err != nil {
+		return err
+	}
+	if err := d.source.Done(); err != nil {
+		return err
+	}
+	d.source.Seek(start)
+	return nil
+}
+
+// Decode checks data, which must be one value, and decodes it into what pointer
+// points to.
+func (f *Format) Decode(data []byte, pointer any) error {
+	d, err := f.reading(data)
+	defer f.release(d)
+	if err == nil {
+		err = d.check()
+	}
+	if err == nil {
+		err = d.DecodeInto(pointer)
+	}
+	return err
+}
+
+// DecodeValue decodes data, which has been checked, into v.
+func (f *Format) DecodeValue(data []byte, v reflect.Value) error {
+	d, err := f.reading(data)
+	defer f.release(d)
+	if err != nil {
+		return f.wrap(err)
+	}
+	return d.Decoder.Decode(v)
+}
+
+// Split checks and cuts up the body of a request.
+func (f *Format) Split(body []byte) (args.Arguments, error) {
+	if len(body) == 0 {
+		return args.Arguments{}, nil
+	}
+	d, err := f.reading(body)
+	defer f.release(d)
+	if err != nil {
+		return args.Arguments{}, f.wrap(err)
+	}
+	all, err := d.checker.SplitArgs(d.source, body)
+	if err == nil {
+		err = d.source.Done()
+	}
+	if err != nil {
+		return args.Arguments{}, f.wrap(err)
+	}
+	return all, nil
+}
+
+// SplitResults checks and cuts up the body of a reply. null is the body that an
+// empty one stands for.
+func (f *Format) SplitResults(body []byte, n int, null []byte) ([]args.Raw, error) {
+	if len(body) == 0 {
+		body = null
+	}
+	d, err := f.reading(body)
+	defer f.release(d)
+	if err != nil {
+		return nil, f.wrap(err)
+	}
+	results, err := d.checker.SplitResults(d.source, body, n)
+	if err == nil {
+		err = d.source.Done()
+	}
+	if err != nil {
+		return nil, f.wrap(err)
+	}
+	return results, nil
+}
+
+// Marshal encodes v into buffers for gRPC.
+func (f *Format) Marshal(v any) (mem.BufferSlice, error) {
+	data, err := MarshalBuffers(func(dst []byte) ([]byte, error) { return f.Append(dst, v) })
+	if err != nil {
+		return nil, fmt.Errorf("%s: marshal %T: %w", f.name, v, err)
+	}
+	return data, nil
+}
+
+// Unmarshal decodes what gRPC received.
+func (f *Format) Unmarshal(data mem.BufferSlice, pointer any) error {
+	err := UnmarshalBuffers(data, func(b []byte) error { return f.Decode(b, pointer) })
+	if err != nil {
+		return fmt.Errorf("%s: unmarshal into %T: %w", f.name, pointer, err)
+	}
+	return nil
+}
+
+// MarshalBytes is Marshal into a slice.
+func (f *Format) MarshalBytes(v any) ([]byte, error) {
+	data, err := f.Append(nil, v)
+	if err != nil {
+		return nil, fmt.Errorf("%s: marshal %T: %w", f.name, v, err)
+	}
+	return data, nil
+}
+
+// UnmarshalBytes is Unmarshal from a slice.
+func (f *Format) UnmarshalBytes(data []byte, pointer any) error {
+	if err := f.Decode(data, pointer); err != nil {
+		return fmt.Errorf("%s: unmarshal into %T: %w", f.name, pointer, err)
+	}
+	return nil
+}
+
+// wrap says which format an error is about.
+func (f *Format) wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", f.name, err)
+}
