@@ -1,0 +1,154 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+// A wire is one incoming call as its transport shows it to the dispatcher: an
+// HTTP/2 stream, a call on a link, a local call. Recv is called by one goroutine
+// at a time, and so are send and sendHeader.
+type wire interface {
+	// recv returns the next request message, whose buffers the caller frees,
+	// or io.EOF after the last.
+	recv() (mem.BufferSlice, error)
+	// sendHeader is called at most once, before the first send.
+	sendHeader(metadata.MD) error
+	// send takes over the message's buffers.
+	send(mem.BufferSlice) error
+}
+
+// call is an incoming call in the dispatcher. It is what [grpc.SetHeader] and
+// [grpc.SetTrailer] work on, whatever the wire.
+type call struct {
+	host  *Host
+	ctx   context.Context
+	path  string
+	codec string // as the caller tagged it
+	wire  wire
+
+	mu         sync.Mutex
+	header     metadata.MD
+	headerSent bool
+	trailer    metadata.MD
+}
+
+var _ grpc.ServerTransportStream = (*call)(nil)
+
+// Method implements [grpc.ServerTransportStream].
+func (c *call) Method() string { return c.path }
+
+// SetHeader implements [grpc.ServerTransportStream].
+func (c *call) SetHeader(md metadata.MD) error {
+	if err := checkMetadata(md); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.headerSent {
+		return status.Error(codes.Internal, "the header has been sent")
+	}
+	c.header = metadata.Join(c.header, md)
+	return nil
+}
+
+// SendHeader implements [grpc.ServerTransportStream].
+func (c *call) SendHeader(md metadata.MD) error {
+	if err := c.SetHeader(md); err != nil {
+		return err
+	}
+	return c.flushHeader()
+}
+
+// SetTrailer implements [grpc.ServerTransportStream].
+func (c *call) SetTrailer(md metadata.MD) error {
+	if err := checkMetadata(md); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.trailer = metadata.Join(c.trailer, md)
+	return nil
+}
+
+// flushHeader sends the header, if that hasn't happened.
+func (c *call) flushHeader() error {
+	c.mu.Lock()
+	header, sent := c.header, c.headerSent
+	c.headerSent = true
+	c.mu.Unlock()
+	if sent {
+		return nil
+	}
+	return c.wire.sendHeader(header)
+}
+
+func (c *call) send(msg mem.BufferSlice) error {
+	if err := c.flushHeader(); err != nil {
+		return err
+	}
+	return c.wire.send(msg)
+}
+
+// receiveOne returns the message of a call that has one.
+func (c *call) receiveOne() (mem.BufferSlice, error) {
+	msg, err := c.wire.recv()
+	if errors.Is(err, io.EOF) {
+		return nil, hostError(codes.InvalidArgument, "%s: the call has no request message", pathName(c.path))
+	}
+	return msg, err
+}
+
+// An endpoint is what a path leads to. The error is what the call ends with.
+type endpoint interface {
+	serve(c *call) error
+}
+
+// dispatch runs one incoming call: the only way to anything that this host
+// serves. Ctx has the caller's metadata and peer; codec is the caller's tag, ""
+// for none. The error, if any, is a status.
+func (h *Host) dispatch(ctx context.Context, path, codec string, w wire) (metadata.MD, error) {
+	c := &call{host: h, path: path, codec: codec, wire: w}
+	if c.codec == "" {
+		c.codec = protoCodec
+	}
+	c.ctx = grpc.NewContextWithServerTransportStream(ctx, c)
+	err := h.run(c)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	trailer := c.trailer
+	if err == nil {
+		return trailer, nil
+	}
+	st, trailer := answer(err, trailer)
+	return trailer, st.Err()
+}
+
+func (h *Host) run(c *call) error {
+	e, err := h.exports.find(c.path)
+	if err != nil {
+		return err
+	}
+	if !h.begin(e) {
+		return hostError(codes.Unavailable, "host %q is shutting down", h.label)
+	}
+	defer h.end(e)
+	return e.serve(c)
+}
+
+// errUnknownCodec answers a call in a codec that its endpoint doesn't speak, and
+// says in the trailer which ones there are.
+func (c *call) errUnknownCodec(known string) error {
+	c.mu.Lock()
+	c.trailer = metadata.Join(c.trailer, metadata.Pairs(acceptCodecKey, known))
+	c.mu.Unlock()
+	return hostError(codes.Unimplemented, "%s: the codec %q is not known; known are %s", pathName(c.path), c.codec, known)
+}

@@ -1,0 +1,85 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/peer"
+
+	carpv1 "github.com/carp-rpc/carp-go/carpgo/v1"
+)
+
+// Connect links this host with the one that serves target, and returns when each
+// knows what the other exports. Either end may then call the other. Ctx bounds
+// Connect only; the link stands until either end closes it or is gone.
+func (h *Host) Connect(ctx context.Context, target string) (*Link, error) {
+	l, err := h.connect(ctx, target)
+	if err != nil {
+		return nil, fmt.Errorf("host %q: connect to %s: %w", h.label, target, err)
+	}
+	h.log.Info("linked with a host", "peer", l.PeerLabel(), "target", target)
+	return l, nil
+}
+
+func (h *Host) connect(ctx context.Context, target string) (*Link, error) {
+	if err := h.usable(); err != nil {
+		return nil, err
+	}
+	conn, err := h.dial(target)
+	if err != nil {
+		return nil, err
+	}
+	l := &Link{conn: conn, target: target}
+	if err := h.openLink(ctx, l); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	select {
+	case <-l.announced:
+		return l, nil
+	case <-l.Done():
+		return nil, l.Err()
+	case <-ctx.Done():
+		l.Close()
+		return nil, fmt.Errorf("the peer has not said what it exports: %w", ctx.Err())
+	}
+}
+
+// dial prepares the connection. gRPC makes it when the link's stream is opened.
+func (h *Host) dial(target string) (*grpc.ClientConn, error) {
+	address, opts, err := h.transport.GRPC(target)
+	if err != nil {
+		return nil, err
+	}
+	return grpc.NewClient(address, opts...)
+}
+
+// openLink opens the stream of a link. The stream lives as long as the link, but
+// ctx bounds the opening.
+func (h *Host) openLink(ctx context.Context, l *Link) error {
+	streamCtx, cancel := context.WithCancel(h.ctx)
+	stop := context.AfterFunc(ctx, cancel)
+	stream, err := carpv1.NewPeerClient(l.conn).Link(streamCtx)
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		cancel()
+		return errors.Join(err, ctx.Err())
+	}
+	l.peer, _ = peer.FromContext(stream.Context())
+	if err := h.startLink(stream, l, true); err != nil {
+		cancel()
+		return err
+	}
+	h.tasks.Go(func() {
+		<-l.Done()
+		h.endLink(l)
+		cancel()
+		l.frames.Wait()
+		l.conn.Close()
+	})
+	return nil
+}

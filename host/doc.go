@@ -1,0 +1,2 @@
+// Package host exports, requires and calls services.
+package host

@@ -1,0 +1,219 @@
+package host
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+
+	carpv1 "github.com/carp-rpc/carp-go/carpgo/v1"
+	"github.com/carp-rpc/carp-go/host/internal/link"
+)
+
+// service is what is exported under the part of a path before the method.
+type service struct {
+	name     string
+	kind     carpv1.Export_Kind
+	version  string
+	metadata map[string]string
+	methods  map[string]endpoint
+	internal bool              // served, but not announced
+	desc     *grpc.ServiceDesc // of a generated service
+}
+
+// exports are what a host exports. A call looks up its path without a lock.
+type exports struct {
+	paths sync.Map // path → endpoint
+
+	mu       sync.Mutex
+	byName   map[string]*Exported // by the name given to Export
+	services map[string]*service
+	audience audience
+
+	// changed is told the name of each service that changes, with mu held.
+	changed func(name string)
+}
+
+func newExports(changed func(string)) *exports {
+	return &exports{
+		byName:   make(map[string]*Exported),
+		services: make(map[string]*service),
+		audience: audience{links: make(map[*link.Link]struct{}), generation: 1},
+		changed:  changed,
+	}
+}
+
+// find returns the endpoint of a path, or the error for the caller.
+func (x *exports) find(path string) (endpoint, error) {
+	if e, ok := x.paths.Load(path); ok {
+		return e.(endpoint), nil
+	}
+	name, method, ok := splitPath(path)
+	if !ok {
+		return nil, hostError(codes.Unimplemented, "malformed method name %q", path)
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.services[name] == nil {
+		return nil, hostError(codes.Unimplemented, "unknown service %s", name)
+	}
+	return nil, hostError(codes.Unimplemented, "unknown method %s for service %s", method, name)
+}
+
+// lookup returns the endpoint of a path, or nil.
+func (x *exports) lookup(path string) endpoint {
+	e, _ := x.paths.Load(path)
+	ep, _ := e.(endpoint)
+	return ep
+}
+
+// has reports whether a service is exported.
+func (x *exports) has(name string) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.services[name] != nil
+}
+
+// add exports what s lists, all of it or nothing, as e.
+func (x *exports) add(e *Exported, s *service) error {
+	e.setMethods(s.name, s.methods)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.byName[e.Name] != nil {
+		return fmt.Errorf("the name is taken on this host")
+	}
+	old := x.services[s.name]
+	if old != nil && (old.kind != carpv1.Export_KIND_SERVICE || s.kind != carpv1.Export_KIND_SERVICE) {
+		return fmt.Errorf("%s is exported as %s already, this would make it %s",
+			s.name, kindName(old.kind), kindName(s.kind))
+	}
+	for _, path := range e.paths {
+		if x.lookup(path) != nil {
+			return fmt.Errorf("the path %s is taken on this host", path)
+		}
+	}
+	x.byName[e.Name] = e
+	for m, ep := range s.methods {
+		x.paths.Store(joinPath(s.name, m), ep)
+	}
+	x.replace(s.name, merged(old, s))
+	return nil
+}
+
+func kindName(k carpv1.Export_Kind) string {
+	switch k {
+	case carpv1.Export_KIND_FUNCTION:
+		return "a function"
+	case carpv1.Export_KIND_GRPC:
+		return "a generated service"
+	}
+	return "a service"
+}
+
+// merged adds to a service methods that are exported under other names:
+// Calculator, and the function Calculator.Add. A service is not changed once it
+// is in use, so that it can be read without a lock.
+func merged(old, s *service) *service {
+	if old == nil {
+		return s
+	}
+	m := *old
+	m.methods = make(map[string]endpoint, len(old.methods)+len(s.methods))
+	for _, from := range []*service{old, s} {
+		for name, ep := range from.methods {
+			m.methods[name] = ep
+		}
+	}
+	if m.version == "" {
+		m.version = s.version
+	}
+	if m.metadata == nil {
+		m.metadata = s.metadata
+	}
+	return &m
+}
+
+// remove takes back an export.
+func (x *exports) remove(name string) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	e := x.byName[name]
+	if e == nil || x.isInternal(e) {
+		return fmt.Errorf("nothing is exported under this name")
+	}
+	delete(x.byName, name)
+	if len(e.paths) == 0 { // a generated service without methods
+		x.replace(name, nil)
+		return nil
+	}
+	serviceName, _, _ := splitPath(e.paths[0])
+	s := *x.services[serviceName]
+	left := make(map[string]endpoint, len(s.methods))
+	for m, ep := range s.methods {
+		if !slices.Contains(e.paths, joinPath(serviceName, m)) {
+			left[m] = ep
+		}
+	}
+	for _, path := range e.paths {
+		x.paths.Delete(path)
+	}
+	s.methods = left
+	if len(left) == 0 {
+		x.replace(serviceName, nil)
+	} else {
+		x.replace(serviceName, &s)
+	}
+	return nil
+}
+
+func (x *exports) isInternal(e *Exported) bool {
+	s := x.services[e.Name]
+	return s != nil && s.internal
+}
+
+// replace puts a service in the place of what had its name, nil for none.
+func (x *exports) replace(name string, s *service) {
+	if s == nil {
+		delete(x.services, name)
+	} else {
+		x.services[name] = s
+		if s.internal {
+			return
+		}
+	}
+	x.announce(name, s)
+	x.changed(name)
+}
+
+// all returns the services that there are, in the order of their names.
+func (x *exports) all() []*service {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.allLocked()
+}
+
+func (x *exports) allLocked() []*service {
+	list := make([]*service, 0, len(x.services))
+	for _, s := range x.services {
+		list = append(list, s)
+	}
+	slices.SortFunc(list, func(a, b *service) int { return strings.Compare(a.name, b.name) })
+	return list
+}
+
+// announcement is a service as peers are told of it.
+func (s *service) announcement() *carpv1.Export {
+	e := &carpv1.Export{Name: s.name, Kind: s.kind, Version: s.version, Metadata: s.metadata}
+	for name, ep := range s.methods {
+		m := &carpv1.Method{Name: name}
+		if g, ok := ep.(*generatedStream); ok {
+			m.ClientStreaming, m.ServerStreaming = g.desc.ClientStreams, g.desc.ServerStreams
+		}
+		e.Methods = append(e.Methods, m)
+	}
+	slices.SortFunc(e.Methods, func(a, b *carpv1.Method) int { return strings.Compare(a.Name, b.Name) })
+	return e
+}

@@ -1,0 +1,124 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"runtime/debug"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/status"
+
+	"github.com/carp-rpc/carp-go/codecs/args"
+	"github.com/carp-rpc/carp-go/host/internal/bind"
+)
+
+// function is the endpoint of an exported Go function or method.
+type function struct {
+	host  *Host
+	sig   *bind.Signature
+	fn    reflect.Value
+	recv  []reflect.Value // the receiver of a method, or empty
+	typed typedCodec
+}
+
+var _ endpoint = (*function)(nil)
+
+func (f *function) serve(c *call) error {
+	codec, err := f.codec(c)
+	if err != nil {
+		return err
+	}
+	in, err := f.decode(c, codec)
+	if err != nil {
+		return err
+	}
+	results, err := f.call(c, in)
+	if err != nil {
+		return err
+	}
+	body, err := f.sig.EncodeResults(codec, results)
+	if err != nil {
+		return replyError(c.path, err)
+	}
+	return c.send(mem.BufferSlice{mem.SliceBuffer(body)})
+}
+
+func (f *function) codec(c *call) (args.Codec, error) {
+	if codec := dynamicCodec(c.codec); codec != nil {
+		return codec, nil
+	}
+	if c.codec == protoCodec {
+		return f.typed.get(c.path, f.sig)
+	}
+	return nil, c.errUnknownCodec(functionCodecs)
+}
+
+// decode reads the arguments. The message is freed before the function runs: a
+// function may take long, and call back.
+func (f *function) decode(c *call, codec args.Codec) ([]reflect.Value, error) {
+	msg, err := c.receiveOne()
+	if err != nil {
+		return nil, err
+	}
+	buf := msg.MaterializeToBuffer(mem.DefaultBufferPool())
+	msg.Free()
+	defer buf.Free()
+	a, err := f.sig.DecodeArgs(codec, buf.ReadOnlyData())
+	if err != nil {
+		return nil, bindError(c.path, err)
+	}
+	in := make([]reflect.Value, 0, 2+len(f.sig.Params))
+	in = append(in, f.recv...)
+	if f.sig.Context {
+		in = append(in, reflect.ValueOf(c.ctx))
+	}
+	return a.Append(in), nil
+}
+
+// call runs the function. A panic is told to the caller as a bare fact; what it
+// was, and where, stays here.
+func (f *function) call(c *call, in []reflect.Value) (results []reflect.Value, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			f.host.panicked(c.ctx, c.path, p, debug.Stack())
+			err = &namedError{
+				exception: exceptionPanic,
+				status:    status.Newf(codes.Internal, "%s panicked", pathName(c.path)),
+			}
+		}
+	}()
+	if f.sig.Variadic {
+		results = f.fn.CallSlice(in)
+	} else {
+		results = f.fn.Call(in)
+	}
+	if !f.sig.Err {
+		return results, nil
+	}
+	last := len(results) - 1
+	if failure, ok := results[last].Interface().(error); ok {
+		return nil, failure
+	}
+	return results[:last], nil
+}
+
+// PanicInfo describes a panic in an exported function.
+type PanicInfo struct {
+	// Path is the path that was called.
+	Path string
+	// Value is what the function panicked with.
+	Value any
+	// Stack is the stack of the panic, as [debug.Stack] formats it.
+	Stack []byte
+}
+
+// panicked reports a panic to the log and to the hook.
+func (h *Host) panicked(ctx context.Context, path string, value any, stack []byte) {
+	h.log.ErrorContext(ctx, "an exported function panicked",
+		"method", pathName(path), "panic", fmt.Sprint(value), "stack", string(stack))
+	if hook := h.hooks.Panic; hook != nil {
+		hook(ctx, PanicInfo{Path: path, Value: value, Stack: stack})
+	}
+}

@@ -1,0 +1,204 @@
+package host
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/reflection"
+	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
+	reflectionv1alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
+
+	carpv1 "github.com/carp-rpc/carp-go/carpgo/v1"
+)
+
+// ErrClosed is in the chain of the errors of a host that has been closed.
+var ErrClosed = errors.New("the host is closed")
+
+// A Host exports, requires and calls services. There is usually one in a
+// process. Its methods may be called at any time by any goroutine.
+type Host struct {
+	label string
+	id    string
+	nonce []byte
+	config
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup // everything that Close waits for
+
+	exports *exports
+	peers   *peers
+	health  *health.Server
+
+	mu          sync.Mutex
+	registerErr error
+	servers     map[*grpc.Server]struct{}
+	closing     bool // Shutdown or Close has begun: nothing new
+	active      int  // calls being served
+	idle        chan struct{}
+}
+
+var (
+	_ grpc.ServiceRegistrar          = (*Host)(nil)
+	_ reflection.ServiceInfoProvider = (*Host)(nil)
+)
+
+// New makes a host. The label is for people: it is in logs and error texts, and
+// need not be unique. A new host has no connections; see Listen, Serve and
+// Connect.
+func New(label string, opts ...Option) (*Host, error) {
+	h := &Host{label: label, config: defaults(), servers: make(map[*grpc.Server]struct{})}
+	for _, o := range opts {
+		o.applyHost(&h.config)
+	}
+	if err := h.check(); err != nil {
+		return nil, fmt.Errorf("host %q: %w", label, err)
+	}
+	if h.log == nil {
+		h.log = slog.New(slog.DiscardHandler)
+	}
+	h.log = h.log.With("host", label)
+	if h.transport.Logger == nil {
+		h.transport.Logger = h.log
+	}
+	id := randomBytes()
+	h.id, h.nonce = hex.EncodeToString(id), randomBytes()
+	h.ctx, h.cancel = context.WithCancel(context.Background())
+	h.peers = newPeers()
+	h.exports = newExports(func(name string) { h.peers.wakeFor(name) })
+	return h, h.serveInternal()
+}
+
+func randomBytes() []byte {
+	b := make([]byte, 16)
+	rand.Read(b) // never fails
+	return b
+}
+
+// Label is what New was given.
+func (h *Host) Label() string { return h.label }
+
+// ID is the host's identity among hosts: 32 hexadecimal digits, random.
+func (h *Host) ID() string { return h.id }
+
+// serveInternal registers what every host serves besides its exports. It is
+// reached through the dispatcher like everything else.
+func (h *Host) serveInternal() error {
+	h.health = health.NewServer()
+	r := &internalServices{host: h}
+	carpv1.RegisterPeerServer(r, &peerServer{host: h})
+	healthpb.RegisterHealthServer(r, h.health)
+	opts := reflection.ServerOptions{Services: h}
+	reflectionv1.RegisterServerReflectionServer(r, reflection.NewServerV1(opts))
+	reflectionv1alpha.RegisterServerReflectionServer(r, reflection.NewServer(opts))
+	return r.err
+}
+
+// internalServices registers services that are not announced.
+type internalServices struct {
+	host *Host
+	err  error
+}
+
+func (r *internalServices) RegisterService(desc *grpc.ServiceDesc, impl any) {
+	r.err = errors.Join(r.err, r.host.exportService(desc, impl, true))
+}
+
+// begin counts a call in, unless the host is shutting down. Calls of internal
+// streams, which last as long as their caller likes, are not counted.
+func (h *Host) begin(e endpoint) bool {
+	if isInternalStream(e) {
+		return true
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closing {
+		return false
+	}
+	h.active++
+	return true
+}
+
+func (h *Host) end(e endpoint) {
+	if isInternalStream(e) {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.active--
+	if h.active == 0 && h.idle != nil {
+		close(h.idle)
+		h.idle = nil
+	}
+}
+
+func isInternalStream(e endpoint) bool {
+	g, ok := e.(*generatedStream)
+	return ok && g.internal
+}
+
+// usable returns why the host can't make or take connections, or nil.
+func (h *Host) usable() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closing {
+		return ErrClosed
+	}
+	return h.registerErr
+}
+
+// Shutdown ends the host in good order:
+//
+//  1. peers are told that it takes no more calls, and it takes none;
+//  2. calls that peers have in flight here are awaited;
+//  3. then, or when ctx is done, Close does the rest.
+//
+// The error is that of ctx if there were calls left.
+func (h *Host) Shutdown(ctx context.Context) error {
+	h.mu.Lock()
+	h.closing = true
+	idle := h.idle
+	if h.active > 0 && idle == nil {
+		idle = make(chan struct{})
+		h.idle = idle
+	}
+	h.mu.Unlock()
+	h.health.Shutdown()
+	err := h.peers.goaway(ctx, fmt.Sprintf("host %q is shutting down", h.label))
+	if idle != nil {
+		select {
+		case <-idle:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}
+	return errors.Join(err, h.Close())
+}
+
+// Close ends the host at once. Calls in flight fail with Unavailable at their
+// callers, contexts of functions that run are cancelled, listeners and links are
+// closed. Close returns when they are gone; it doesn't wait for exported
+// functions that ignore their contexts. Closing again has no effect.
+func (h *Host) Close() error {
+	h.mu.Lock()
+	h.closing = true
+	servers := h.servers
+	h.servers = nil
+	h.mu.Unlock()
+	h.health.Shutdown()
+	h.cancel()
+	h.peers.closeAll(ErrClosed)
+	for s := range servers {
+		s.Stop()
+	}
+	h.tasks.Wait()
+	return nil
+}

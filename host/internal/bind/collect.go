@@ -1,0 +1,76 @@
+package bind
+
+import (
+	"reflect"
+
+	"github.com/carp-rpc/carp-go/codecs/args"
+)
+
+// A collector receives the arguments of one call and holds the rules about
+// which there may be.
+type collector struct {
+	sig   *Signature
+	store reflect.Value // of sig.storeT, settable
+	seen  uint64        // a bit for each parameter that has its argument
+	count int           // positional arguments so far
+}
+
+func (s *Signature) collector() collector {
+	return collector{sig: s, store: reflect.New(s.storeT).Elem()}
+}
+
+// arg is the place of parameter i.
+func (c *collector) arg(i int) reflect.Value {
+	return c.store.FieldByIndex(c.sig.Params[i].index)
+}
+
+func (c *collector) positional(codec args.Codec, raw args.Raw) error {
+	i, last := c.count, len(c.sig.Params)-1
+	c.count++
+	if c.sig.Variadic && i >= last {
+		c.seen |= 1 << last
+		return c.decode(codec, raw, last, appendOne(c.arg(last)))
+	}
+	if i > last {
+		return errorf("too many arguments: %s", c.sig.paramNames())
+	}
+	c.seen |= 1 << i
+	return c.decode(codec, raw, i, c.arg(i))
+}
+
+func (c *collector) named(codec args.Codec, named args.NamedRaw) error {
+	i, ok := c.sig.names[named.Name]
+	if !ok {
+		return errorf("there is no parameter %q: %s", named.Name, c.sig.paramNames())
+	}
+	if c.seen&(1<<i) != 0 {
+		return errorf("argument %q is given twice", named.Name)
+	}
+	c.seen |= 1 << i
+	return c.decode(codec, named.Raw, i, c.arg(i))
+}
+
+func (c *collector) decode(codec args.Codec, raw args.Raw, i int, into reflect.Value) error {
+	if err := codec.Decode(raw, into); err != nil {
+		return errorf("argument %q: %v", c.sig.Params[i].Name, err)
+	}
+	return nil
+}
+
+// finish looks for arguments that must be there and aren't.
+func (c *collector) finish() error {
+	for i := range c.sig.Params {
+		if p := &c.sig.Params[i]; c.seen&(1<<i) == 0 && !p.Optional {
+			return errorf("argument %q is missing: %s", p.Name, c.sig.paramNames())
+		}
+	}
+	return nil
+}
+
+// appendOne makes room for one more element of a slice and returns its place.
+func appendOne(slice reflect.Value) reflect.Value {
+	n := slice.Len()
+	slice.Grow(1)
+	slice.SetLen(n + 1)
+	return slice.Index(n)
+}

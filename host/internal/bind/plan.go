@@ -1,0 +1,105 @@
+package bind
+
+import (
+	"reflect"
+	"slices"
+
+	"github.com/carp-rpc/carp-go/codecs/args"
+)
+
+// Args are the decoded arguments of one call.
+type Args struct {
+	sig   *Signature
+	store reflect.Value
+}
+
+// Append adds to in what [reflect.Value.Call], or CallSlice for a variadic
+// function, takes for the arguments.
+func (a Args) Append(in []reflect.Value) []reflect.Value {
+	if a.sig.Struct {
+		return append(in, a.store)
+	}
+	for i := range a.store.NumField() {
+		in = append(in, a.store.Field(i))
+	}
+	return in
+}
+
+// DecodeArgs reads the body of a request.
+func (s *Signature) DecodeArgs(codec args.Codec, body []byte) (Args, error) {
+	pieces, err := codec.Split(body)
+	if err != nil {
+		return Args{}, errorf("the arguments: %v", err)
+	}
+	c := s.collector()
+	for _, raw := range pieces.Positional {
+		if err := c.positional(codec, raw); err != nil {
+			return Args{}, err
+		}
+	}
+	for _, named := range pieces.Named {
+		if err := c.named(codec, named); err != nil {
+			return Args{}, err
+		}
+	}
+	return Args{sig: s, store: c.store}, c.finish()
+}
+
+// EncodeArgs writes the body of a request. Values are what the function takes,
+// without a context and call options, and with the variadic tail as a slice.
+func (s *Signature) EncodeArgs(codec args.Codec, values []reflect.Value) ([]byte, error) {
+	body, err := codec.AppendArgs(nil, s.spread(values), nil)
+	if err != nil {
+		return nil, errorf("the arguments: %v", err)
+	}
+	return body, nil
+}
+
+// spread returns the arguments one by one: the fields of a struct of them, the
+// elements of a variadic tail.
+func (s *Signature) spread(values []reflect.Value) []reflect.Value {
+	switch {
+	case s.Struct:
+		fields := make([]reflect.Value, len(s.Params))
+		for i := range s.Params {
+			fields[i] = values[0].FieldByIndex(s.Params[i].index)
+		}
+		return fields
+	case s.Variadic:
+		last := len(values) - 1
+		tail := values[last]
+		values = slices.Grow(slices.Clone(values[:last]), tail.Len())
+		for i := range tail.Len() {
+			values = append(values, tail.Index(i))
+		}
+	}
+	return values
+}
+
+// EncodeResults writes the body of a reply: the results without an error.
+func (s *Signature) EncodeResults(codec args.Codec, results []reflect.Value) ([]byte, error) {
+	body, err := codec.AppendResults(nil, results)
+	if err != nil {
+		return nil, errorf("the result: %v", err)
+	}
+	return body, nil
+}
+
+// DecodeResults reads the body of a reply into results, which are settable and
+// of the signature's result types. A result that the caller has no use for is
+// dropped.
+func (s *Signature) DecodeResults(codec args.Codec, body []byte, results []reflect.Value) error {
+	if len(results) == 0 {
+		return nil
+	}
+	pieces, err := codec.SplitResults(body, len(results))
+	if err != nil {
+		return errorf("the reply: %v", err)
+	}
+	for i, raw := range pieces {
+		if err := codec.Decode(raw, results[i]); err != nil {
+			return errorf("result %d: %v", i, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,196 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/carp-rpc/carp-go/dialer"
+	"github.com/carp-rpc/carp-go/host/internal/link"
+)
+
+// Defaults of what can be set with options.
+const (
+	DefaultCodec          = "msgpack"
+	DefaultTimeout        = 30 * time.Second
+	DefaultMaxMessageSize = 4 << 20
+	DefaultMaxCalls       = 1024
+)
+
+// Option configures a [Host].
+type Option interface{ applyHost(*config) }
+
+// ExportOption configures one export.
+type ExportOption interface{ applyExport(*exportConfig) }
+
+// CallOption configures what is required, or one dynamic call.
+type CallOption interface{ applyCall(*callConfig) }
+
+// config is what New is told.
+type config struct {
+	call       callConfig
+	log        *slog.Logger
+	hooks      Hooks
+	transport  dialer.Config
+	maxMessage int
+	maxCalls   int
+}
+
+type exportConfig struct {
+	params       []string
+	methodParams map[string][]string
+	version      string
+	metadata     map[string]string
+}
+
+type callConfig struct {
+	codec   string
+	timeout time.Duration
+}
+
+func defaults() config {
+	return config{
+		call:       callConfig{codec: DefaultCodec, timeout: DefaultTimeout},
+		log:        slog.Default(),
+		maxMessage: DefaultMaxMessageSize,
+		maxCalls:   DefaultMaxCalls,
+	}
+}
+
+func (c *config) check() error {
+	if err := c.call.check(); err != nil {
+		return err
+	}
+	if c.maxMessage < 1 || c.maxMessage > 1<<30 {
+		return fmt.Errorf("a largest message of %d bytes: it may be 1 to %d", c.maxMessage, 1<<30)
+	}
+	if c.maxCalls < 1 || c.maxCalls > 1<<20 {
+		return fmt.Errorf("at most %d calls in flight: it may be 1 to %d", c.maxCalls, 1<<20)
+	}
+	return nil
+}
+
+func (c *callConfig) check() error {
+	if c.codec != protoCodec && dynamicCodec(c.codec) == nil {
+		return fmt.Errorf("the codec %q is not known; known are %s", c.codec, functionCodecs)
+	}
+	if c.timeout <= 0 {
+		return errors.New("the timeout must be above 0")
+	}
+	return nil
+}
+
+// limits are what this host takes on a link.
+func (c *config) limits() link.Limits {
+	return link.Limits{MaxPayload: int64(c.maxMessage), MaxCalls: c.maxCalls}
+}
+
+type (
+	hostOption   func(*config)
+	exportOption func(*exportConfig)
+)
+
+func (o hostOption) applyHost(c *config)           { o(c) }
+func (o exportOption) applyExport(c *exportConfig) { o(c) }
+
+// A SharedOption is an option of a host, where it is the default, and of what is
+// required or called through it.
+type SharedOption func(*callConfig)
+
+func (o SharedOption) applyHost(c *config)     { o(&c.call) }
+func (o SharedOption) applyCall(c *callConfig) { o(c) }
+
+// WithCodec chooses the codec of calls that this host makes: "msgpack" (the
+// default), "json", "carp" (carp.v1.Value) or "proto" (protobuf messages
+// synthesized from the function's type). It has no influence on calls that the
+// host answers: their callers choose.
+func WithCodec(name string) SharedOption {
+	return func(c *callConfig) { c.codec = name }
+}
+
+// WithTimeout bounds calls through functions without a context parameter, and
+// the wait for a provider in such calls. The default is [DefaultTimeout].
+func WithTimeout(d time.Duration) SharedOption {
+	return func(c *callConfig) { c.timeout = d }
+}
+
+// WithLogger sets where the host logs: panics of exported functions (Error),
+// links that come (Info) and go (Info). The default is [slog.Default].
+func WithLogger(l *slog.Logger) Option {
+	return hostOption(func(c *config) { c.log = l })
+}
+
+// Hooks are functions that a host calls at certain moments. They may be nil, and
+// must be safe for concurrent use.
+type Hooks struct {
+	// Panic is called, on the goroutine of the call, when an exported function
+	// has panicked.
+	Panic func(context.Context, PanicInfo)
+}
+
+// WithHooks sets the host's hooks.
+func WithHooks(h Hooks) Option {
+	return hostOption(func(c *config) { c.hooks = h })
+}
+
+// WithTransport sets how connections are made and who may make them; see
+// [dialer.Config]. The default lets processes of the same user link over unix
+// sockets and shared memory, and refuses TCP.
+func WithTransport(t dialer.Config) Option {
+	return hostOption(func(c *config) { c.transport = t })
+}
+
+// WithTCP sets the credentials of TCP connections, those that are accepted and
+// those that are dialled: credentials.NewTLS(…). Without them TCP is refused.
+func WithTCP(creds credentials.TransportCredentials) Option {
+	return hostOption(func(c *config) { c.transport.TCP = creds })
+}
+
+// WithInsecureTCP allows TCP in plain text, with anyone: everybody who reaches
+// the port can call what this host exports.
+func WithInsecureTCP() Option { return WithTCP(insecure.NewCredentials()) }
+
+// WithMaxMessageSize bounds the requests and replies that the host takes, in
+// bytes. The default is [DefaultMaxMessageSize], as in gRPC.
+func WithMaxMessageSize(n int) Option {
+	return hostOption(func(c *config) { c.maxMessage = n })
+}
+
+// WithMaxCalls bounds the calls that one peer may have in flight, in each of its
+// connections. The default is [DefaultMaxCalls]. Callers in Go wait; others get
+// RESOURCE_EXHAUSTED.
+func WithMaxCalls(n int) Option {
+	return hostOption(func(c *config) { c.maxCalls = n })
+}
+
+// WithParams names the parameters of an exported function, without its context:
+// Go keeps no names, and without this they are arg0, arg1 and so on. A name that
+// ends in "?" is of a parameter that may be left out, and is then zero.
+func WithParams(names ...string) ExportOption {
+	return exportOption(func(c *exportConfig) { c.params = names })
+}
+
+// WithMethodParams is [WithParams] for one method of an exported value.
+func WithMethodParams(method string, names ...string) ExportOption {
+	return exportOption(func(c *exportConfig) {
+		if c.methodParams == nil {
+			c.methodParams = make(map[string][]string)
+		}
+		c.methodParams[method] = names
+	})
+}
+
+// WithVersion labels an export with a version. It is free text for requirers.
+func WithVersion(label string) ExportOption {
+	return exportOption(func(c *exportConfig) { c.version = label })
+}
+
+// WithMetadata tells requirers more about an export.
+func WithMetadata(md map[string]string) ExportOption {
+	return exportOption(func(c *exportConfig) { c.metadata = md })
+}

@@ -1,0 +1,165 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	_ "google.golang.org/grpc/encoding/gzip" // Python clients compress with it
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+// shutdownGrace is how long Serve lets calls finish when its context has ended.
+const shutdownGrace = 5 * time.Second
+
+// Listen makes the host reachable at targets ("shm:///run/app.sock",
+// "unix:///run/app.grpc", "tcp://127.0.0.1:7000", see package dialer) and
+// returns when it is, with the addresses in the order of the targets. It serves
+// until the host is closed. Ctx bounds Listen only. If one target fails, none is
+// served.
+func (h *Host) Listen(ctx context.Context, targets ...string) ([]net.Addr, error) {
+	lis, err := h.listen(ctx, targets)
+	if err != nil {
+		return nil, fmt.Errorf("host %q: %w", h.label, err)
+	}
+	s := h.newServer()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closing {
+		closeListeners(lis)
+		return nil, fmt.Errorf("host %q: %w", h.label, ErrClosed)
+	}
+	h.servers[s] = struct{}{}
+	addrs := make([]net.Addr, len(lis))
+	for i, l := range lis {
+		addrs[i] = l.Addr()
+		h.tasks.Go(func() { h.accept(s, l) })
+	}
+	return addrs, nil
+}
+
+// Serve makes the host reachable at targets, as Listen does, and returns when
+// ctx is done or the host is closed. When ctx is done the host is shut down;
+// calls in flight have five seconds to finish. The error is nil after an orderly
+// end.
+func (h *Host) Serve(ctx context.Context, targets ...string) error {
+	if _, err := h.Listen(ctx, targets...); err != nil {
+		return err
+	}
+	select {
+	case <-h.ctx.Done():
+		return nil
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
+	defer cancel()
+	return h.Shutdown(grace)
+}
+
+func (h *Host) listen(ctx context.Context, targets []string) ([]net.Listener, error) {
+	if err := h.usable(); err != nil {
+		return nil, err
+	}
+	if len(targets) == 0 {
+		return nil, fmt.Errorf("listen: no targets are given")
+	}
+	lis := make([]net.Listener, 0, len(targets))
+	for _, target := range targets {
+		if err := h.checkTCP(target); err != nil {
+			closeListeners(lis)
+			return nil, err
+		}
+		l, err := h.transport.Listen(ctx, target)
+		if err != nil {
+			closeListeners(lis)
+			return nil, err
+		}
+		lis = append(lis, l)
+	}
+	return lis, nil
+}
+
+// checkTCP refuses at once what would be refused at each connection.
+func (h *Host) checkTCP(target string) error {
+	if h.transport.TCP == nil && strings.HasPrefix(strings.ToLower(target), "tcp:") {
+		return fmt.Errorf("%s: TCP is served with TLS credentials (WithTCP), or in plain text on purpose (WithInsecureTCP); neither is given", target)
+	}
+	return nil
+}
+
+func closeListeners(lis []net.Listener) {
+	for _, l := range lis {
+		l.Close()
+	}
+}
+
+// newServer makes the HTTP/2 server of one Listen. It has no services: all calls
+// go to the dispatcher.
+func (h *Host) newServer() *grpc.Server {
+	return grpc.NewServer(
+		grpc.Creds(h.transport.Credentials()),
+		grpc.ForceServerCodecV2(rawCodec(protoCodec)),
+		grpc.UnknownServiceHandler(h.handleHTTP2),
+		grpc.MaxRecvMsgSize(h.maxMessage),
+		grpc.MaxConcurrentStreams(uint32(h.maxCalls)),
+	)
+}
+
+func (h *Host) accept(s *grpc.Server, l net.Listener) {
+	err := s.Serve(l)
+	if err != nil && h.ctx.Err() == nil {
+		h.log.Error("a listener has failed", "addr", l.Addr().String(), "err", err)
+	}
+}
+
+// http2Wire is a call that came over HTTP/2.
+type http2Wire struct {
+	stream grpc.ServerStream
+}
+
+var _ wire = http2Wire{}
+
+func (w http2Wire) recv() (mem.BufferSlice, error) {
+	var m rawMessage
+	err := w.stream.RecvMsg(&m)
+	return m.data, err
+}
+
+func (w http2Wire) sendHeader(md metadata.MD) error {
+	return w.stream.SendHeader(md)
+}
+
+func (w http2Wire) send(msg mem.BufferSlice) error {
+	return w.stream.SendMsg(&rawMessage{data: msg})
+}
+
+// handleHTTP2 takes every call of the HTTP/2 servers.
+func (h *Host) handleHTTP2(_ any, stream grpc.ServerStream) error {
+	path, ok := grpc.MethodFromServerStream(stream)
+	if !ok {
+		return status.Error(codes.Internal, "the call has no method")
+	}
+	trailer, err := h.dispatch(stream.Context(), path, codecTag(stream.Context()), http2Wire{stream})
+	stream.SetTrailer(trailer)
+	return err
+}
+
+// codecTag is the codec that a caller names: in the content-subtype, or in the
+// metadata if it can't send one.
+func codecTag(ctx context.Context) string {
+	for _, contentType := range metadata.ValueFromIncomingContext(ctx, "content-type") {
+		if _, subtype, ok := strings.Cut(contentType, "+"); ok && subtype != "" {
+			return strings.ToLower(subtype)
+		}
+	}
+	for _, name := range metadata.ValueFromIncomingContext(ctx, codecKey) {
+		return name
+	}
+	return ""
+}
