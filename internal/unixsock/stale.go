@@ -124,8 +124,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // cause strips the net package's own wrapping: Listen adds one of its own.
 func cause(err error) error {
-	var op *net.OpError
-	if errors.As(err, &op) {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return op.Err
 	}
 	return err
