@@ -65,7 +65,10 @@ func (c *call) SendHeader(md metadata.MD) error {
 	if err := c.SetHeader(md); err != nil {
 		return err
 	}
-	return c.flushHeader()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.headerSent = true
+	return c.wire.sendHeader(c.header)
 }
 
 // SetTrailer implements [grpc.ServerTransportStream].
@@ -79,13 +82,14 @@ func (c *call) SetTrailer(md metadata.MD) error {
 	return nil
 }
 
-// flushHeader sends the header, if that hasn't happened.
+// flushHeader sends the header, if that hasn't happened. An empty one goes with
+// the first message.
 func (c *call) flushHeader() error {
 	c.mu.Lock()
 	header, sent := c.header, c.headerSent
 	c.headerSent = true
 	c.mu.Unlock()
-	if sent {
+	if sent || len(header) == 0 {
 		return nil
 	}
 	return c.wire.sendHeader(header)
@@ -122,6 +126,9 @@ func (h *Host) dispatch(ctx context.Context, path, codec string, w wire) (metada
 	}
 	c.ctx = grpc.NewContextWithServerTransportStream(ctx, c)
 	err := h.run(c)
+	if headerErr := c.flushHeader(); err == nil {
+		err = headerErr
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	trailer := c.trailer

@@ -63,4 +63,3 @@ func (t *typedCodec) get(path string, sig *bind.Signature) (args.Codec, error) {
 	t.once.Do(func() { t.codec, t.err = codecFor(protoCodec, path, sig) })
 	return t.codec, t.err
 }
-

@@ -38,6 +38,9 @@ var _ grpc.ClientConnInterface = (*serviceConn)(nil)
 
 // Invoke implements [grpc.ClientConnInterface].
 func (c *serviceConn) Invoke(ctx context.Context, path string, in, out any, opts ...grpc.CallOption) error {
+	if err := checkOutgoing(ctx); err != nil {
+		return statusOf(err).Err()
+	}
 	p, err := c.host.pick(path)
 	if err != nil {
 		return err
@@ -81,6 +84,9 @@ func (c *serviceConn) invokeEncoded(ctx context.Context, p provider, path string
 
 // NewStream implements [grpc.ClientConnInterface].
 func (c *serviceConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, path string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	if err := checkOutgoing(ctx); err != nil {
+		return nil, statusOf(err).Err()
+	}
 	p, err := c.host.pickDialled(path)
 	if err != nil {
 		return nil, err

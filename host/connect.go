@@ -19,7 +19,7 @@ func (h *Host) Connect(ctx context.Context, target string) (*Link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("host %q: connect to %s: %w", h.label, target, err)
 	}
-	h.log.Info("linked with a host", "peer", l.PeerLabel(), "target", target)
+	h.log.Debug("linked with a host", "peer", l.PeerLabel(), "target", target)
 	return l, nil
 }
 
@@ -70,16 +70,9 @@ func (h *Host) openLink(ctx context.Context, l *Link) error {
 		return errors.Join(err, ctx.Err())
 	}
 	l.peer, _ = peer.FromContext(stream.Context())
-	if err := h.startLink(stream, l, true); err != nil {
+	if err := h.startLink(stream, l, cancel); err != nil {
 		cancel()
 		return err
 	}
-	h.tasks.Go(func() {
-		<-l.Done()
-		h.endLink(l)
-		cancel()
-		l.frames.Wait()
-		l.conn.Close()
-	})
 	return nil
 }

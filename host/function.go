@@ -25,7 +25,19 @@ type function struct {
 
 var _ endpoint = (*function)(nil)
 
-func (f *function) serve(c *call) error {
+// serve answers a call. A panic, of the function or of a type that marshals
+// itself, is told to the caller as a bare fact; what it was, and where, stays
+// here.
+func (f *function) serve(c *call) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			f.host.panicked(c.ctx, c.path, p, debug.Stack())
+			err = &namedError{
+				exception: exceptionPanic,
+				status:    status.Newf(codes.Internal, "%s panicked", pathName(c.path)),
+			}
+		}
+	}()
 	codec, err := f.codec(c)
 	if err != nil {
 		return err
@@ -34,7 +46,7 @@ func (f *function) serve(c *call) error {
 	if err != nil {
 		return err
 	}
-	results, err := f.call(c, in)
+	results, err := f.call(in)
 	if err != nil {
 		return err
 	}
@@ -77,18 +89,8 @@ func (f *function) decode(c *call, codec args.Codec) ([]reflect.Value, error) {
 	return a.Append(in), nil
 }
 
-// call runs the function. A panic is told to the caller as a bare fact; what it
-// was, and where, stays here.
-func (f *function) call(c *call, in []reflect.Value) (results []reflect.Value, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			f.host.panicked(c.ctx, c.path, p, debug.Stack())
-			err = &namedError{
-				exception: exceptionPanic,
-				status:    status.Newf(codes.Internal, "%s panicked", pathName(c.path)),
-			}
-		}
-	}()
+// call runs the function.
+func (f *function) call(in []reflect.Value) (results []reflect.Value, err error) {
 	if f.sig.Variadic {
 		results = f.fn.CallSlice(in)
 	} else {
@@ -99,7 +101,8 @@ func (f *function) call(c *call, in []reflect.Value) (results []reflect.Value, e
 	}
 	last := len(results) - 1
 	if failure, ok := results[last].Interface().(error); ok {
-		return nil, failure
+		// Read here, where a panic of its Error method is caught.
+		return nil, &namedError{exception: exceptionOf(failure), status: statusOf(failure)}
 	}
 	return results[:last], nil
 }

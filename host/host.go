@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"google.golang.org/grpc"
@@ -89,6 +90,14 @@ func (h *Host) Label() string { return h.label }
 // ID is the host's identity among hosts: 32 hexadecimal digits, random.
 func (h *Host) ID() string { return h.id }
 
+// Links returns the links to other hosts, in no particular order.
+func (h *Host) Links() []*Link {
+	return slices.DeleteFunc(h.peers.all(), func(l *Link) bool {
+		_, isHost := l.label()
+		return !isHost
+	})
+}
+
 // serveInternal registers what every host serves besides its exports. It is
 // reached through the dispatcher like everything else.
 func (h *Host) serveInternal() error {
@@ -110,6 +119,17 @@ type internalServices struct {
 
 func (r *internalServices) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	r.err = errors.Join(r.err, r.host.exportService(desc, impl, true))
+}
+
+// spawn runs f on a goroutine that Close waits for, unless it is too late.
+func (h *Host) spawn(f func()) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closing {
+		return false
+	}
+	h.tasks.Go(f)
+	return true
 }
 
 // begin counts a call in, unless the host is shutting down. Calls of internal

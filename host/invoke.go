@@ -49,10 +49,8 @@ func (h *Host) invoke(ctx context.Context, q *request) (mem.BufferSlice, error) 
 }
 
 func (h *Host) tryInvoke(ctx context.Context, q *request) (*reply, error) {
-	if md, ok := metadata.FromOutgoingContext(ctx); ok {
-		if err := checkMetadata(md); err != nil {
-			return nil, err
-		}
+	if err := checkOutgoing(ctx); err != nil {
+		return nil, err
 	}
 	p, err := h.pick(q.path)
 	if err != nil {
@@ -131,11 +129,11 @@ func (l *Link) callForward(ctx context.Context, q *request) (*reply, error) {
 	r := new(reply)
 	in := rawMessage{data: mem.BufferSlice{mem.SliceBuffer(q.body)}}
 	var out rawMessage
-	opts := append([]grpc.CallOption{
-		grpc.ForceCodecV2(rawCodec(q.codec)),
-		grpc.Trailer(&r.trailer),
-		grpc.MaxCallRecvMsgSize(l.host.maxMessage),
-	}, q.opts...)
+	opts := make([]grpc.CallOption, 0, 4+len(q.opts))
+	opts = append(opts, grpc.MaxCallRecvMsgSize(l.host.maxMessage))
+	opts = append(opts, q.opts...)
+	// The message is encoded already; an option can't choose another codec.
+	opts = append(opts, grpc.ForceCodecV2(rawCodec(q.codec)), grpc.CallContentSubtype(q.codec), grpc.Trailer(&r.trailer))
 	err := l.conn.Invoke(ctx, q.path, &in, &out, opts...)
 	r.body = out.data
 	return r, l.lost(ctx, err)

@@ -26,6 +26,7 @@ type Link struct {
 	target string           // what was dialled, or where the peer is
 	peer   *peer.Peer
 
+	done          chan struct{}
 	announced     chan struct{} // closed when the peer's exports are known
 	announcedOnce sync.Once
 
@@ -45,8 +46,9 @@ func (l *Link) PeerLabel() string { return l.frames.Peer().GetLabel() }
 // Target is what was dialled, or the address of the peer if it dialled.
 func (l *Link) Target() string { return l.target }
 
-// Done is closed when the link has ended.
-func (l *Link) Done() <-chan struct{} { return l.frames.Done() }
+// Done is closed when the link has ended: calls over it have failed, and the
+// peer no longer counts as a provider.
+func (l *Link) Done() <-chan struct{} { return l.done }
 
 // Err is why the link has ended, or nil while it stands.
 func (l *Link) Err() error { return l.frames.Err() }
@@ -64,33 +66,50 @@ func (l *Link) label() (string, bool) {
 	return hello.GetLabel(), hello.GetHostId() != ""
 }
 
-// startLink makes a link of a stream. The error is ErrClosed.
-func (h *Host) startLink(stream link.Stream, l *Link, opened bool) error {
+// startLink makes a link of a stream, which the function ended ends. The error is
+// ErrClosed; the stream is then left to the caller.
+func (h *Host) startLink(stream link.Stream, l *Link, ended func()) error {
 	l.host = h
+	l.done = make(chan struct{})
 	l.announced = make(chan struct{})
 	l.offers = make(map[string]*offer)
 	l.frames = link.Start(stream, link.Config{
-		Opened:  opened,
+		Opened:  l.conn != nil,
 		Hello:   &carpv1.Hello{HostId: h.id, Nonce: h.nonce, Label: h.label, Agent: "carp-go"},
 		Limits:  h.limits(),
 		Context: h.ctx,
 		Serve:   l.serve,
 		Exports: func(e *carpv1.Exports) error { return h.peers.apply(l, e) },
 	})
-	if !h.peers.add(l) {
-		l.frames.Close(ErrClosed)
-		return ErrClosed
+	if h.peers.add(l) {
+		h.exports.join(l.frames)
+		if h.spawn(func() { h.endLink(l, ended) }) {
+			return nil
+		}
+		h.forget(l)
 	}
-	h.exports.join(l.frames)
-	return nil
+	l.frames.Close(ErrClosed)
+	return ErrClosed
 }
 
-// endLink forgets a link that has ended.
-func (h *Host) endLink(l *Link) {
+// forget makes a link neither told of exports nor a provider of any.
+func (h *Host) forget(l *Link) {
 	h.exports.leave(l.frames)
 	h.peers.drop(l)
+}
+
+// endLink waits for the end of a link and clears up after it.
+func (h *Host) endLink(l *Link, ended func()) {
+	<-l.frames.Done()
+	h.forget(l)
+	close(l.done)
 	label, _ := l.label()
-	h.log.Info("a link has ended", "peer", label, "target", l.target, "err", l.Err())
+	h.log.Debug("a link has ended", "peer", label, "target", l.target, "err", l.Err())
+	ended()
+	l.frames.Wait()
+	if l.conn != nil {
+		l.conn.Close()
+	}
 }
 
 // peerServer is the service by which other hosts link up with this one.
@@ -106,16 +125,16 @@ func (s *peerServer) Link(stream grpc.BidiStreamingServer[carpv1.Frame, carpv1.F
 	if p, ok := peer.FromContext(stream.Context()); ok {
 		l.peer, l.target = p, describePeer(p)
 	}
-	if err := h.startLink(stream, l, false); err != nil {
+	// The stream ends when this function returns.
+	if err := h.startLink(stream, l, func() {}); err != nil {
 		return status.Error(codes.Unavailable, err.Error())
 	}
 	select {
 	case <-l.frames.Ready():
-		h.log.Info("a host has linked up", "peer", l.PeerLabel(), "target", l.target)
-	case <-l.Done():
+		h.log.Debug("a host has linked up", "peer", l.PeerLabel(), "target", l.target)
+	case <-l.frames.Done():
 	}
-	<-l.Done()
-	h.endLink(l)
+	<-l.frames.Done()
 	return l.Err()
 }
 

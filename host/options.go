@@ -120,7 +120,7 @@ func WithTimeout(d time.Duration) SharedOption {
 }
 
 // WithLogger sets where the host logs: panics of exported functions (Error),
-// links that come (Info) and go (Info). The default is [slog.Default].
+// links that come and go (Debug). The default is [slog.Default].
 func WithLogger(l *slog.Logger) Option {
 	return hostOption(func(c *config) { c.log = l })
 }

@@ -15,6 +15,10 @@ import (
 	"google.golang.org/grpc/status"
 )
 
+// internalStreams is the room for the link, and whatever watches and reflects,
+// beside a peer's calls.
+const internalStreams = 16
+
 // shutdownGrace is how long Serve lets calls finish when its context has ended.
 const shutdownGrace = 5 * time.Second
 
@@ -107,7 +111,7 @@ func (h *Host) newServer() *grpc.Server {
 		grpc.ForceServerCodecV2(rawCodec(protoCodec)),
 		grpc.UnknownServiceHandler(h.handleHTTP2),
 		grpc.MaxRecvMsgSize(h.maxMessage),
-		grpc.MaxConcurrentStreams(uint32(h.maxCalls)),
+		grpc.MaxConcurrentStreams(uint32(h.maxCalls+internalStreams)),
 	)
 }
 

@@ -58,7 +58,8 @@ func (e *Error) Error() string {
 	if e.exception != "" {
 		fmt.Fprintf(&b, " (%s)", e.exception)
 	}
-	fmt.Fprintf(&b, ": %s", e.status.Message())
+	// The host's own texts begin with the name already.
+	b.WriteString(": " + strings.TrimPrefix(e.status.Message(), e.name+": "))
 	return b.String()
 }
 
@@ -216,6 +217,12 @@ func cut(s string, n int) string {
 		n--
 	}
 	return s[:n] + mark
+}
+
+// checkOutgoing checks the metadata that a caller sends.
+func checkOutgoing(ctx context.Context) error {
+	md, _ := metadata.FromOutgoingContext(ctx)
+	return checkMetadata(md)
 }
 
 // checkMetadata refuses keys that the contract keeps for itself.
