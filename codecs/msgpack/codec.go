@@ -43,6 +43,7 @@ func Registered() bool {
 var format = engine.NewFormat(Name,
 	func() engine.Source { return new(reader) },
 	func() engine.Sink { return new(writer) },
+	1,
 )
 
 // Marshal encodes one value.

@@ -19,7 +19,7 @@ type reader struct {
 }
 
 // Reset makes r read data. Nothing has to be known about it beforehand.
-func (r *reader) Reset(data []byte) error {
+func (r *reader) Reset(data []byte, _ bool) error {
 	r.data, r.pos = data, 0
 	return nil
 }
@@ -60,6 +60,25 @@ func (r *reader) Value(*engine.Token) error    { return nil }
 func (r *reader) Close(t *engine.Token) error {
 	if r.pos != t.End {
 		return fmt.Errorf("extension of a named type ends at offset %d, its value at %d", t.End, r.pos)
+	}
+	return nil
+}
+
+// Skip moves behind the next value, counting the values that are still to come.
+func (r *reader) Skip() error {
+	var t engine.Token
+	for left := 1; left > 0; left-- {
+		if err := r.Next(&t); err != nil {
+			return err
+		}
+		switch t.Kind {
+		case engine.List:
+			left += t.Len
+		case engine.Map:
+			left += 2 * t.Len
+		case engine.Named:
+			left++
+		}
 	}
 	return nil
 }

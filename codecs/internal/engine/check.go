@@ -2,21 +2,19 @@ package engine
 
 import (
 	"fmt"
-
-	"github.com/carp-rpc/carp-go/codecs/value"
 )
 
-// Checker checks the shape of values. The zero Checker is ready for use, by one
-// goroutine at a time.
+// Checker checks the shape of values, for one goroutine at a time.
 type Checker struct {
 	r    Reader
+	max  int // how deep lists, maps and named values may be nested
 	keys keySet
 	tokens
 }
 
-// Check reads one value to its end and reports whether its shape is sound: lists,
-// maps and named values nested at most [value.MaxDepth] deep, only scalar keys,
-// no key twice, and whatever the reader itself refuses.
+// Check reads one value to its end and reports whether its shape is sound: nested
+// within the limit, only scalar keys, no key twice, and whatever the reader itself
+// refuses.
 func (c *Checker) Check(r Reader) error {
 	c.r = r
 	return c.value()
@@ -36,7 +34,7 @@ func (c *Checker) value() error {
 	if c.tok.Kind < Named {
 		return nil
 	}
-	if len(c.frames) == value.MaxDepth {
+	if len(c.frames) == c.max {
 		return errTooDeep()
 	}
 	t := c.open()

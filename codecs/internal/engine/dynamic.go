@@ -54,6 +54,8 @@ func (d *Decoder) dynamicToken(t *Token) (any, error) {
 		return value.DateTimeOf(t.GoTime()), nil
 	case Ref:
 		return *t.Ref, nil
+	case BigInt:
+		return nil, mismatch("an integer of at most 64 bits", t)
 	default:
 		return d.named()
 	}
@@ -217,6 +219,3 @@ func (d *Decoder) dynamicKey(k *Token) (any, error) {
 		return nil, mismatch("a scalar as a map key", k)
 	}
 }
-
-// skip reads over the next value.
-func (d *Decoder) skip() error { return new(Checker).Check(d.R) }

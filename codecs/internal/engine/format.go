@@ -8,15 +8,18 @@ import (
 	"google.golang.org/grpc/mem"
 
 	"github.com/carp-rpc/carp-go/codecs/args"
+	"github.com/carp-rpc/carp-go/codecs/value"
 )
 
 // Source is a reader that can be used again.
 type Source interface {
 	Reader
 
-	// Reset makes the source read data, and looks at it as far as the format
-	// needs it before tokens can be read safely.
-	Reset(data []byte) error
+	// Reset makes the source read data. With check, it is read only for a
+	// Checker: the source looks at it as far as its format needs that before
+	// tokens can be read, and afterwards may leave out all that concerns
+	// neither the kinds nor the keys of values.
+	Reset(data []byte, check bool) error
 
 	// Done returns an error if the input is not used up.
 	Done() error
@@ -43,10 +46,13 @@ type Format struct {
 }
 
 // NewFormat returns the format whose sources and sinks these functions make.
-func NewFormat(name string, source func() Source, sink func() Sink) *Format {
+// One level of a value may take that many levels of the format.
+func NewFormat(name string, source func() Source, sink func() Sink, levels int) *Format {
 	return &Format{
-		name:     name,
-		readings: sync.Pool{New: func() any { return &reading{source: source()} }},
+		name: name,
+		readings: sync.Pool{New: func() any {
+			return &reading{source: source(), checker: Checker{max: levels * value.MaxDepth}}
+		}},
 		writings: sync.Pool{New: func() any { return &writing{sink: sink()} }},
 	}
 }
@@ -63,15 +69,16 @@ type writing struct {
 	sink Sink
 }
 
-func (f *Format) reading(data []byte) (*reading, error) {
+// reading begins to read data, either to check its shape or to decode it.
+func (f *Format) reading(data []byte, check bool) (*reading, error) {
 	d := f.readings.Get().(*reading)
 	d.Decoder.Reset(d.source, len(data))
-	return d, d.source.Reset(data)
+	return d, d.source.Reset(data, check)
 }
 
 // release gives d back. Nothing of the input may stay behind.
 func (f *Format) release(d *reading) {
-	_ = d.source.Reset(nil) // an empty input is refused by some: irrelevant here
+	_ = d.source.Reset(nil, false) // can't fail without a check
 	d.checker.reset()
 	d.tokens.reset()
 	f.readings.Put(d)
@@ -124,7 +131,7 @@ func (f *Format) AppendResults(dst []byte, results []reflect.Value) ([]byte, err
 
 // Check checks the shape of data, which must be one value.
 func (f *Format) Check(data []byte) error {
-	d, err := f.reading(data)
+	d, err := f.reading(data, true)
 	defer f.release(d)
 	if err == nil {
 		err = d.check()
@@ -132,26 +139,24 @@ func (f *Format) Check(data []byte) error {
 	return f.wrap(err)
 }
 
-// check checks the whole input and returns to its beginning.
+// check checks the whole input.
 func (d *reading) check() error {
-	start := d.source.Pos()
 	if err := d.checker.Check(d.source); err != nil {
 		return err
 	}
-	if err := d.source.Done(); err != nil {
-		return err
-	}
-	d.source.Seek(start)
-	return nil
+	return d.source.Done()
 }
 
 // Decode checks data, which must be one value, and decodes it into what pointer
 // points to.
 func (f *Format) Decode(data []byte, pointer any) error {
-	d, err := f.reading(data)
+	d, err := f.reading(data, true)
 	defer f.release(d)
 	if err == nil {
 		err = d.check()
+	}
+	if err == nil {
+		err = d.source.Reset(data, false)
 	}
 	if err == nil {
 		err = d.DecodeInto(pointer)
@@ -161,7 +166,7 @@ func (f *Format) Decode(data []byte, pointer any) error {
 
 // DecodeValue decodes data, which has been checked, into v.
 func (f *Format) DecodeValue(data []byte, v reflect.Value) error {
-	d, err := f.reading(data)
+	d, err := f.reading(data, false)
 	defer f.release(d)
 	if err != nil {
 		return f.wrap(err)
@@ -174,7 +179,7 @@ func (f *Format) Split(body []byte) (args.Arguments, error) {
 	if len(body) == 0 {
 		return args.Arguments{}, nil
 	}
-	d, err := f.reading(body)
+	d, err := f.reading(body, true)
 	defer f.release(d)
 	if err != nil {
 		return args.Arguments{}, f.wrap(err)
@@ -195,7 +200,7 @@ func (f *Format) SplitResults(body []byte, n int, null []byte) ([]args.Raw, erro
 	if len(body) == 0 {
 		body = null
 	}
-	d, err := f.reading(body)
+	d, err := f.reading(body, true)
 	defer f.release(d)
 	if err != nil {
 		return nil, f.wrap(err)

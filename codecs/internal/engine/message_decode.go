@@ -81,7 +81,7 @@ func (d *Decoder) messageFields(m protoreflect.Message, except string) error {
 			if err := d.R.Value(t); err != nil {
 				return err
 			}
-			if err := d.skip(); err != nil {
+			if err := d.R.Skip(); err != nil {
 				return err
 			}
 			continue

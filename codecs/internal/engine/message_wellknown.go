@@ -252,7 +252,7 @@ func (d *Decoder) findType() (string, error) {
 			return "", err
 		}
 		if !isType {
-			if err := d.skip(); err != nil {
+			if err := d.R.Skip(); err != nil {
 				return "", err
 			}
 			continue
@@ -298,7 +298,7 @@ func (d *Decoder) anyContents(inner protoreflect.Message) error {
 		}
 		switch name {
 		case typeKey:
-			err = d.skip()
+			err = d.R.Skip()
 		case "value":
 			err = known.dec(d, inner)
 		default:

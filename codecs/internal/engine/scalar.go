@@ -113,7 +113,7 @@ func (t *Token) exactUint() (uint64, bool) {
 // the way back is undefined: hence the look at the other end of it.
 func (t *Token) exactFloat() (float64, bool) {
 	switch t.Kind {
-	case Float:
+	case Float, BigInt:
 		return t.Float64(), true
 	case Int:
 		f := float64(t.Int64())

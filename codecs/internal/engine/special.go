@@ -204,7 +204,7 @@ func encHook(e *Encoder, v reflect.Value) error {
 // decHook lets the value read itself, as often as it likes from the same place.
 func decHook(d *Decoder, v reflect.Value) error {
 	start := d.R.Pos()
-	if err := d.skip(); err != nil {
+	if err := d.R.Skip(); err != nil {
 		return err
 	}
 	end := d.R.Pos()

@@ -20,6 +20,7 @@ const (
 	Int  // fits int64
 	Uint // above the largest int64
 	Float
+	BigInt // above the largest uint64, as if it were a Float; no kind of the model
 	String
 	Bytes
 	Time
@@ -32,7 +33,7 @@ const (
 )
 
 var kindNames = [...]string{
-	Invalid: "nothing", Null: "null", Bool: "bool", Int: "integer", Uint: "integer", Float: "float",
+	Invalid: "nothing", Null: "null", Bool: "bool", Int: "integer", Uint: "integer", Float: "float", BigInt: "integer",
 	String: "string", Bytes: "bytes", Time: "time", Date: "date", DateTime: "datetime",
 	Ref: "object reference", Named: "named type", List: "list", Map: "map",
 }
@@ -112,6 +113,8 @@ func (t *Token) describe() string {
 		return strconv.FormatInt(t.Int64(), 10)
 	case Uint:
 		return strconv.FormatUint(t.Num, 10)
+	case BigInt:
+		return strconv.FormatFloat(t.Float64(), 'f', -1, 64)
 	case Float:
 		return "float " + strconv.FormatFloat(t.Float64(), 'g', -1, 64)
 	case Named:
@@ -142,6 +145,10 @@ type Reader interface {
 
 	// Close moves behind a Named.
 	Close(t *Token) error
+
+	// Skip moves behind the next value, of which nothing but the shape has been
+	// checked.
+	Skip() error
 
 	// Null moves behind a null if one is next, else it does nothing.
 	Null() bool
