@@ -7,13 +7,21 @@
         c.Calculator.Add.with_options(timeout=2)(1, 2)
         c.Calculator.Add.future(1, 2).result()
 
-`AioClient` is the same for asyncio.
+A program that also exports functions, for the host to call, opens a `Link`:
+
+    with Link("unix:///run/calc.sock", label="worker") as link:
+        link.export(resize)
+        link.wait()
+
+`AioClient` and `AioLink` are the same for asyncio. In a served function, `current()` tells about
+the call.
 
 Values travel as `carp_grpc.values` tells; errors arrive as `carp_grpc.errors` tells.
 """
 
 from .aio import AioClient, AioFunction
 from .client import Client, Function, PendingCall
+from .context import CallContext, current
 from .errors import (
     DeadlineExceededError,
     DecodeError,
@@ -23,11 +31,15 @@ from .errors import (
     UnavailableError,
     register_error,
 )
+from .link import AioLink, AioLinkFunction, Link, LinkFunction
 from .values import CivilDateTime, Named, Ref, Timestamp
 
 __all__ = [
     "AioClient",
     "AioFunction",
+    "AioLink",
+    "AioLinkFunction",
+    "CallContext",
     "CivilDateTime",
     "Client",
     "DeadlineExceededError",
@@ -35,12 +47,15 @@ __all__ = [
     "EncodeError",
     "ForkedError",
     "Function",
+    "Link",
+    "LinkFunction",
     "Named",
     "PendingCall",
     "Ref",
     "RemoteExecutionError",
     "Timestamp",
     "UnavailableError",
+    "current",
     "register_error",
 ]
 

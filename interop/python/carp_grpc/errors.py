@@ -199,8 +199,7 @@ def build(
             name = value
         elif key == "grpc-status-details-bin" and isinstance(value, bytes):
             details = _details(value)
-    cls = _BY_CODE.get(code, RemoteExecutionError)
-    return cls(
+    return of_code(code)(
         text,
         code=code,
         name=name,
@@ -209,6 +208,11 @@ def build(
         method=method,
         trailers=trailers,
     )
+
+
+def of_code(code: grpc.StatusCode) -> type[RemoteExecutionError]:
+    """The class of errors with this code."""
+    return _BY_CODE.get(code, RemoteExecutionError)
 
 
 def _details(status: bytes) -> tuple[Message, ...]:

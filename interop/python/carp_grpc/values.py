@@ -26,7 +26,7 @@ import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
-from .errors import EncodeError
+from .errors import DecodeError, EncodeError
 
 __all__ = ["CivilDateTime", "Named", "Ref", "Timestamp"]
 
@@ -148,6 +148,22 @@ def civil(whole: dt.datetime, nanosecond: int) -> dt.datetime | CivilDateTime:
     if nanosecond % 1000:
         return CivilDateTime(whole, nanosecond)
     return whole.replace(microsecond=nanosecond // 1000)
+
+
+def ref(cls: str, id: str, host: str) -> Ref:
+    """A reference from the wire. Raises DecodeError."""
+    try:
+        return Ref(cls, id, host)
+    except ValueError as error:
+        raise DecodeError(str(error)) from error
+
+
+def named(name: str, value: object) -> Named:
+    """A named value from the wire. Raises DecodeError."""
+    try:
+        return Named(name, value)
+    except ValueError as error:
+        raise DecodeError(str(error)) from error
 
 
 def plain(value: object) -> object:

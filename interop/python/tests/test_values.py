@@ -201,6 +201,7 @@ MALFORMED: dict[str, list[bytes]] = {
         b'{"$bytes":"?"}',
         b'{"$bytes":"","a":1}',
         b'{"$bytes":1}',
+        b'{"$bytes":"YR=="}',
         b'{"$what":1}',
         b'{"$$value":1,"$type":"x"}',
         b'{"$time":"2024-01-01"}',

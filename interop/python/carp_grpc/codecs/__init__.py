@@ -13,7 +13,7 @@ from .carp_codec import CarpCodec
 from .json_codec import JSONCodec
 from .msgpack_codec import MsgpackCodec
 
-__all__ = ["Codec", "lookup"]
+__all__ = ["Codec", "lookup", "names"]
 
 
 class Codec(Protocol):
@@ -39,6 +39,11 @@ class Codec(Protocol):
 _codecs: dict[str, Codec] = {c.name: c for c in (MsgpackCodec(), JSONCodec(), CarpCodec())}
 
 
+def names() -> list[str]:
+    """The names of the codecs there are."""
+    return sorted(_codecs)
+
+
 def lookup(name: str) -> Codec:
     """The codec called `name`.
 
@@ -48,7 +53,7 @@ def lookup(name: str) -> Codec:
     try:
         return _codecs[name]
     except KeyError:
-        known = ", ".join(sorted(_codecs))
+        known = ", ".join(names())
         raise ValueError(
             f"there is no codec {name!r} for dynamic calls; there are {known}"
         ) from None

@@ -22,7 +22,9 @@ from ..values import (
     civil,
     instant,
     key,
+    named,
     plain,
+    ref,
     shown,
 )
 
@@ -227,9 +229,7 @@ def _read_time(content: Any) -> object:
 
 
 def _read_named(content: Any, depth: int) -> Named:
-    if not content.name:
-        raise DecodeError("a named value has an empty name")
-    return Named(content.name, read(content.value, depth + 1))
+    return named(content.name, read(content.value, depth + 1))
 
 
 _READERS: dict[str, Callable[[Any, int], Any]] = {
@@ -239,6 +239,6 @@ _READERS: dict[str, Callable[[Any, int], Any]] = {
     "time_value": lambda content, depth: _read_time(content),
     "date_value": lambda content, depth: _read_date(content),
     "datetime_value": lambda content, depth: _read_civil(content),
-    "ref_value": lambda content, depth: Ref(getattr(content, "class"), content.id, content.host),
+    "ref_value": lambda content, depth: ref(getattr(content, "class"), content.id, content.host),
     "named_value": _read_named,
 }

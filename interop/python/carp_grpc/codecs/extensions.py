@@ -6,7 +6,7 @@
 | 1 | date | `2006-01-02` |
 | 2 | civil date and time | `2006-01-02T15:04:05.999999999` |
 | 3 | object reference | msgpack array: class, id, host |
-| 4 | value of a named type | msgpack array: name, value |
+| 4 | value of a named type | its name and, right after it, the value |
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from .. import values
 from ..errors import DecodeError
-from ..values import CivilDateTime, Named, Ref, Timestamp, shown
+from ..values import CivilDateTime, Named, Ref, Timestamp, named, ref, shown
 from . import iso
 
 DATE, CIVIL, REF, NAMED = 1, 2, 3, 4
@@ -66,16 +66,14 @@ def unpack_ref(fields: Any) -> Ref:
         or not all(isinstance(field, str) for field in fields)
     ):
         raise DecodeError(f"a reference is class, id and host, not {shown(fields)}")
-    return Ref(*fields)
+    return ref(*fields)
 
 
 def unpack_named(fields: Any) -> Named:
     """The named value in an extension's unpacked data. Raises DecodeError."""
     if not isinstance(fields, list) or len(fields) != 2 or not isinstance(fields[0], str):
         raise DecodeError(f"a named value is a name and a value, not {shown(fields)}")
-    if not fields[0]:
-        raise DecodeError("a named value has an empty name")
-    return Named(fields[0], fields[1])
+    return named(fields[0], fields[1])
 
 
 def instant(seconds: int, nanoseconds: int) -> dt.datetime | Timestamp:

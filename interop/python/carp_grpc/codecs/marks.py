@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import DecodeError, EncodeError
-from ..values import KEYS, CivilDateTime, Named, Ref, Timestamp, shown
+from ..values import KEYS, CivilDateTime, Named, Ref, Timestamp, named, ref, shown
 from . import iso
 
 BYTES, TIME, DATE, DATETIME = "$bytes", "$time", "$date", "$datetime"
@@ -37,10 +37,7 @@ def unmark(marked: dict[str, Any]) -> Any:
     """The value that a marked object stands for. Raises DecodeError."""
     names = sorted(marked)
     if names == [TYPE, VALUE]:
-        name, value = _text(marked, TYPE), marked[VALUE]
-        if not name:
-            raise DecodeError('a "$type" is empty')
-        return Named(name, value)
+        return named(_text(marked, TYPE), marked[VALUE])
     if len(names) != 1 or names[0] not in _READERS:
         raise DecodeError(f"an object has unknown marks: its keys are {', '.join(names)}")
     return _READERS[names[0]](marked)
@@ -54,10 +51,14 @@ def _text(marked: dict[str, Any], name: str) -> str:
 
 
 def _bytes(marked: dict[str, Any]) -> bytes:
+    text = _text(marked, BYTES)
     try:
-        return base64.b64decode(_text(marked, BYTES), validate=True)
+        data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise DecodeError(f'"{BYTES}" is not base64: {error}') from error
+    if base64.b64encode(data).decode() != text:  # bits that belong to no byte, for example
+        raise DecodeError(f'"{BYTES}" is not base64 in its one right form: {shown(text)}')
+    return data
 
 
 def _iso(name: str, parse: Callable[[str], Any]) -> Callable[[dict[str, Any]], Any]:
@@ -75,9 +76,8 @@ def _ref(marked: dict[str, Any]) -> Ref:
     fields = marked[REF]
     if not isinstance(fields, dict) or not fields.keys() <= {"class", "id", "host"}:
         raise DecodeError(f'"{REF}" holds class, id and host, not {shown(fields)}')
-    return Ref(
-        *(_text({"": "", **fields}, f) if f in fields else "" for f in ("class", "id", "host"))
-    )
+    texts = {"class": "", "id": "", "host": "", **fields}
+    return ref(*(_text(texts, name) for name in texts))
 
 
 def _map(marked: dict[str, Any]) -> dict[Any, Any]:

@@ -80,7 +80,7 @@ def _check_keys(value: object) -> None:
 
 
 def _pack_named(named: Named) -> msgpack.ExtType:
-    return msgpack.ExtType(extensions.NAMED, pack([named.name, named.value]))
+    return msgpack.ExtType(extensions.NAMED, pack(named.name) + pack(named.value))
 
 
 _EXTENSIONS: dict[type, Callable[[Any], object]] = {
@@ -110,6 +110,9 @@ def unpack(body: bytes) -> Any:
     return value
 
 
+# Before the two values in a named value's data, it makes them one array.
+_ARRAY_OF_TWO = b"\x92"
+
 _WIRE_KEYS = KEYS | {msgpack.Timestamp}
 
 
@@ -134,7 +137,7 @@ def _extension(code: int, data: bytes) -> object:
     if code == extensions.REF:
         return extensions.unpack_ref(unpack(data))
     if code == extensions.NAMED:
-        return extensions.unpack_named(unpack(data))
+        return extensions.unpack_named(unpack(_ARRAY_OF_TWO + data))
     raise DecodeError(f"msgpack extension {code} has no meaning in carp")
 
 

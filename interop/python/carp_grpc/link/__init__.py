@@ -1,1 +1,7 @@
-"""Links: a Python process joins a host."""
+"""Links: a Python process joins a host, is called by it and calls it, over one connection."""
+
+from .messages import Limits
+from .tasks import AioLink, AioLinkFunction
+from .threads import Link, LinkFunction
+
+__all__ = ["AioLink", "AioLinkFunction", "Limits", "Link", "LinkFunction"]

@@ -103,6 +103,7 @@ class Incoming:
     request: Request
     owner: Any = None
     held: int = 0  # what its payload takes of the pool
+    cancelled: bool = False  # the peer is no longer interested
     answered: bool = False
 
 

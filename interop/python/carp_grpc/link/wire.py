@@ -312,6 +312,7 @@ class Wire:
         call = self.serving.get(id)
         if call is None or call.answered:
             return
+        call.cancelled = True
         if call.flow.arriving is not None:  # nobody serves it yet, so nobody else will answer
             self.reply(call, Response(grpc.StatusCode.CANCELLED, "the caller cancelled the call"))
         else:

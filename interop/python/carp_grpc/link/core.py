@@ -1,0 +1,166 @@
+"""What the links have in common: who this end is, what it exports, and when it tries again."""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import grpc
+
+from .. import codecs, errors, forks, targets
+from ..options import TYPED, Options
+from .exports import Exported, Registry, examine
+from .messages import Incoming, Limits, Outgoing, Request, Response
+from .serving import Bound, bind
+from .wire import Wire
+
+AGENT = "carp_grpc"
+
+# grpcio's own pauses between attempts to connect grow to two minutes; ours are for one machine.
+_CHANNEL = (
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+)
+
+# A host that answers with one of these would do so again.
+_FINAL = frozenset(
+    (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.UNIMPLEMENTED,
+    )
+)
+
+
+class Core:
+    """The state of a link that outlives its connections. Its owner serializes all access."""
+
+    def __init__(
+        self,
+        target: str,
+        label: str,
+        channel_options: Iterable[tuple[str, Any]],
+        limits: Limits | None,
+        options: Options,
+    ) -> None:
+        if options.codec == TYPED:
+            raise ValueError("a link carries dynamic calls; codec 'proto' is for a Client")
+        self.target = target
+        self.address, self.arguments = targets.resolve(target, tuple(channel_options))
+        self.arguments += _CHANNEL
+        self.options = options
+        self.limits = limits or Limits()
+        self.label = label or f"python-{os.getpid()}"
+        self.host_id = secrets.token_hex(16)
+        self.nonce = secrets.token_bytes(16)
+        self.registry = Registry()
+        self.born = forks.generation()
+        self._failures = 0
+
+    def check(self) -> None:
+        """Raise ForkedError in a forked child."""
+        forks.check(self.born, f"the link to {self.target}")
+
+    def forked(self) -> bool:
+        """Whether this process is a fork of the one that made the link."""
+        return self.born != forks.generation()
+
+    def new_wire(self) -> Wire:
+        """The protocol state of a new connection, which begins by telling what is exported."""
+        wire = Wire(self.host_id, self.nonce, self.label, AGENT, self.limits)
+        wire.announce(self.registry.announcement())
+        return wire
+
+    def export(
+        self,
+        thing: object,
+        name: str | None,
+        version: str,
+        metadata: Mapping[str, str],
+        wire: Wire | None,
+    ) -> Exported:
+        """Export something and tell the peer."""
+        exported = examine(thing, name, version, metadata)
+        self.registry.add(exported)
+        if wire is not None:
+            wire.announce(self.registry.difference(exported.methods))
+        return exported
+
+    def unexport(self, name: str, wire: Wire | None) -> None:
+        """Take an export back and tell the peer."""
+        try:
+            exported = self.registry.remove(name)
+        except KeyError:
+            raise ValueError(f"unexport {name!r}: nothing is exported under this name") from None
+        if wire is not None:
+            wire.announce(self.registry.difference(exported.methods))
+
+    def bind(self, call: Incoming, wire: Wire) -> Bound | Response:
+        """Fit a call of the peer to what it calls, or say why it cannot be made."""
+        hello = wire.peer
+        return bind(
+            call.request, self.registry.find(call.request.method), hello.label or hello.host_id
+        )
+
+    def request(self, path: str, options: Options, args: Any, kwargs: Any) -> Request:
+        """A call to the peer. Raises EncodeError."""
+        return Request(
+            method=path,
+            codec=options.codec,
+            payload=codecs.lookup(options.codec).encode_arguments(args, kwargs),
+            metadata=options.metadata,
+            timeout=options.timeout,
+            one_way=options.one_way,
+        )
+
+    def result(self, request: Request, response: Response) -> Any:
+        """The result of a call to the peer, or its error raised."""
+        if response.code is grpc.StatusCode.OK:
+            if request.one_way:
+                return None
+            return codecs.lookup(request.codec).decode_result(response.payload)
+        error = errors.of_code(response.code)(
+            response.message,
+            code=response.code,
+            name=response.exception,
+            details=response.details,
+            target=self.target,
+            method=request.method,
+            trailers=response.metadata,
+        )
+        raise errors.raised(error)
+
+    def failure(self, code: grpc.StatusCode, text: str, path: str) -> BaseException:
+        """An error that this end makes."""
+        return errors.of_code(code)(text, code=code, target=self.target, method=path)
+
+    def lost(self, call: Outgoing, why: BaseException) -> BaseException:
+        """The error of a call that was in flight when the connection broke."""
+        sent = "after the call was sent" if call.started else "before the call was sent"
+        text = f"the link was lost {sent}: {_text(why)}"
+        return self.failure(grpc.StatusCode.UNAVAILABLE, text, call.owner.request.method)
+
+    def opened(self) -> None:
+        """The host has answered."""
+        self._failures = 0
+
+    def pause(self) -> float:
+        """Seconds until the next attempt to connect: more after each failure, never the same."""
+        self._failures = min(self._failures + 1, 7)
+        longest: float = min(2.0, 0.02 * 2**self._failures)
+        return random.uniform(0.5, 1) * longest
+
+
+def is_final(error: BaseException) -> bool:
+    """Whether trying again after this error would be in vain."""
+    return isinstance(error, errors.RemoteExecutionError) and error.code in _FINAL
+
+
+def _text(error: BaseException) -> str:
+    return error.message if isinstance(error, errors.RemoteExecutionError) else str(error)

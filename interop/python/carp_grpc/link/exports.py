@@ -1,0 +1,182 @@
+"""What a Python process exports: names, the callables behind them, and how peers are told."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import types
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from .. import names
+from . import frames
+
+
+@dataclasses.dataclass(frozen=True)
+class Function:
+    """What is behind a path."""
+
+    call: Callable[..., Any]
+    signature: inspect.Signature | None
+    is_async: bool
+
+    @classmethod
+    def of(cls, call: Callable[..., Any]) -> Function:
+        """The function of a callable, examined once."""
+        try:
+            signature = inspect.signature(call)
+        except ValueError:  # some built-in functions have none
+            signature = None
+        return cls(call, signature, inspect.iscoroutinefunction(call))
+
+    def check(self, args: list[Any], kwargs: dict[str, Any]) -> None:
+        """Raise TypeError if the function cannot take the arguments.
+
+        Python would say so too, but then a TypeError from within would look the same.
+        """
+        if self.signature is not None:
+            self.signature.bind(*args, **kwargs)
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """One exported name.
+
+    Attributes:
+        name: as given to `export`.
+        methods: the callables by path.
+        skipped: the public attributes of an object that are not exported, and why.
+    """
+
+    name: str
+    methods: Mapping[str, Function]
+    skipped: Mapping[str, str]
+    metadata: Mapping[str, str]
+    version: str
+    is_function: bool
+
+
+class Registry:
+    """What is exported. Its owner serializes all access."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, Exported] = {}
+        self._paths: dict[str, Function] = {}
+        self.generation = 0
+
+    def add(self, exported: Exported) -> None:
+        """Export it. Raises ValueError if its name or one of its paths is taken."""
+        if exported.name in self._by_name:
+            raise ValueError(f"export {exported.name!r}: the name is taken on this link")
+        for path in exported.methods:
+            if path in self._paths:
+                raise ValueError(f"export {exported.name!r}: the path {path} is taken on this link")
+        self._by_name[exported.name] = exported
+        self._paths.update(exported.methods)
+
+    def remove(self, name: str) -> Exported:
+        """Take an export back. Raises KeyError if there is none of that name."""
+        exported = self._by_name.pop(name)
+        for path in exported.methods:
+            del self._paths[path]
+        return exported
+
+    def find(self, path: str) -> Function | None:
+        """The callable behind a path."""
+        return self._paths.get(path)
+
+    def announcement(self) -> Any:
+        """All that is exported, as peers are told."""
+        self.generation += 1
+        exports = frames.Exports(generation=self.generation, full=True)
+        exports.added.extend(self._services().values())
+        return exports
+
+    def difference(self, changed: Iterable[str]) -> Any:
+        """What has become of the services behind the paths `changed`, as peers are told."""
+        base, self.generation = self.generation, self.generation + 1
+        exports = frames.Exports(generation=self.generation, base=base)
+        services = self._services()
+        for service in sorted({_service(path) for path in changed}):
+            if service in services:
+                exports.added.append(services[service])
+            else:
+                exports.removed.append(service)
+        return exports
+
+    def _services(self) -> dict[str, Any]:
+        """An Export message for each service: names that share one are announced as one."""
+        services: dict[str, Any] = {}
+        for exported in self._by_name.values():
+            for path in exported.methods:
+                service = _service(path)
+                export = services.get(service)
+                if export is None:
+                    export = services[service] = frames.Export(
+                        name=service,
+                        kind="KIND_FUNCTION" if exported.is_function else "KIND_SERVICE",
+                        version=exported.version,
+                        metadata=exported.metadata,
+                    )
+                export.methods.add(name=path.rpartition("/")[2])
+        return services
+
+
+def _service(path: str) -> str:
+    return path[1:].rpartition("/")[0]
+
+
+def examine(thing: object, name: str | None, version: str, metadata: Mapping[str, str]) -> Exported:
+    """How `thing` would be exported.
+
+    Raises:
+        TypeError: there is nothing to call in it.
+        ValueError: the name is none.
+    """
+    if isinstance(thing, type):
+        raise TypeError(
+            f"export {thing.__name__}: a class cannot be exported; export an object of it, "
+            "or a function that makes one"
+        )
+    if callable(thing) and _is_function(thing):
+        name = name or str(getattr(thing, "__name__", ""))
+        if _streams(thing):
+            raise TypeError(f"export {name!r}: it gives a stream, which links do not carry")
+        functions = {names.path(name): Function.of(thing)}
+        return Exported(name, functions, {}, metadata, version, is_function="." not in name)
+    name = name or type(thing).__name__
+    names.path(name)
+    methods, skipped = _methods(thing, name)
+    if not methods:
+        raise TypeError(f"export {name!r}: {type(thing).__name__} has no public method")
+    return Exported(name, methods, skipped, metadata, version, is_function=False)
+
+
+def _is_function(thing: object) -> bool:
+    """Whether a callable is called itself, rather than being an object with methods."""
+    return (
+        inspect.isroutine(thing)
+        or isinstance(thing, types.MethodType)
+        or not any(not attribute.startswith("_") for attribute in dir(type(thing)))
+    )
+
+
+def _methods(thing: object, name: str) -> tuple[dict[str, Function], dict[str, str]]:
+    methods: dict[str, Function] = {}
+    skipped: dict[str, str] = {}
+    for attribute in dir(type(thing)):
+        if attribute.startswith("_"):
+            continue
+        # Looked up without running properties.
+        declared = inspect.getattr_static(type(thing), attribute)
+        if not isinstance(declared, (types.FunctionType, staticmethod, classmethod)):
+            skipped[attribute] = "it is not a method"
+        elif _streams(getattr(thing, attribute)):
+            skipped[attribute] = "it gives a stream, which links do not carry"
+        else:
+            methods[f"/{name}/{attribute}"] = Function.of(getattr(thing, attribute))
+    return methods, skipped
+
+
+def _streams(thing: object) -> bool:
+    return inspect.isgeneratorfunction(thing) or inspect.isasyncgenfunction(thing)

@@ -1,0 +1,121 @@
+"""One call of a peer: from its body to the arguments, from the outcome to the answer.
+
+| raised | code |
+|---|---|
+| `RemoteExecutionError` and its kin | its own, with name and details |
+| `TimeoutError` | DEADLINE_EXCEEDED |
+| `asyncio.CancelledError` | CANCELLED |
+| `NotImplementedError` | UNIMPLEMENTED |
+| `PermissionError` | PERMISSION_DENIED |
+| `FileNotFoundError` | NOT_FOUND |
+| `FileExistsError` | ALREADY_EXISTS |
+| `MemoryError` | RESOURCE_EXHAUSTED |
+| anything else | UNKNOWN |
+
+Arguments that do not fit are INVALID_ARGUMENT, a result that cannot travel is INTERNAL. The text
+is the exception's own; its type's name, or the registered one, goes with it. Tracebacks stay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from typing import Any
+
+import grpc
+
+from .. import codecs, errors
+from ..context import CallContext
+from .exports import Function
+from .messages import Request, Response
+
+_log = logging.getLogger("carp_grpc")
+
+_Code = grpc.StatusCode
+_CODES: tuple[tuple[type[BaseException], grpc.StatusCode], ...] = (
+    (TimeoutError, _Code.DEADLINE_EXCEEDED),
+    (asyncio.TimeoutError, _Code.DEADLINE_EXCEEDED),  # its own class before Python 3.11
+    (asyncio.CancelledError, _Code.CANCELLED),
+    (NotImplementedError, _Code.UNIMPLEMENTED),
+    (PermissionError, _Code.PERMISSION_DENIED),
+    (FileNotFoundError, _Code.NOT_FOUND),
+    (FileExistsError, _Code.ALREADY_EXISTS),
+    (MemoryError, _Code.RESOURCE_EXHAUSTED),
+)
+
+# A text and what goes with it must fit into HTTP/2 headers on the way to clients beyond the link.
+_MAX_TEXT = 4 << 10
+_CUT = "… (cut)"
+
+
+@dataclasses.dataclass
+class Bound:
+    """A call whose arguments fit its function."""
+
+    function: Function
+    args: list[Any]
+    kwargs: dict[str, Any]
+    codec: codecs.Codec
+    context: CallContext
+
+    def answer(self, result: Any) -> Response:
+        """The answer for what the function returned."""
+        try:
+            payload = self.codec.encode_result(result)
+        except errors.EncodeError as error:
+            return Response(_Code.INTERNAL, f"{self.context.method}: the result: {error}")
+        return Response(payload=payload, metadata=tuple(self.context._trailers))
+
+    def failed(self, error: BaseException) -> Response:
+        """The answer for what the function raised."""
+        _log.debug("%s raised", self.context.method, exc_info=error)
+        response = failure(error)
+        response.metadata = tuple(self.context._trailers)
+        return response
+
+
+def bind(request: Request, function: Function | None, peer: str) -> Bound | Response:
+    """Fit a request's arguments to its function, or say why the call cannot be made."""
+    path = request.method
+    if function is None:
+        return Response(_Code.UNIMPLEMENTED, f"{path}: nothing of this name is exported here")
+    if request.instance:
+        return Response(_Code.NOT_FOUND, f"{path}: there is no object {request.instance!r} here")
+    try:
+        codec = codecs.lookup(request.codec)
+    except ValueError:
+        return Response(
+            _Code.UNIMPLEMENTED,
+            f"{path}: the codec {request.codec!r} is not spoken here",
+            metadata=(("carp-accept-codec", ",".join(codecs.names())),),
+        )
+    try:
+        args, kwargs = codec.decode_arguments(request.payload)
+        function.check(args, kwargs)
+    except (errors.DecodeError, TypeError) as error:
+        return Response(_Code.INVALID_ARGUMENT, f"{path}: {error}")
+    context = CallContext(path, peer, request.metadata, request.timeout)
+    return Bound(function, args, kwargs, codec, context)
+
+
+def failure(error: BaseException) -> Response:
+    """The answer for an exception."""
+    if isinstance(error, errors.RemoteExecutionError):
+        name = error.name or type(error).__name__
+        return Response(error.code, _cut(error.message), name, error.details)
+    cause = error.__cause__
+    name = errors.name_of(error)
+    if isinstance(cause, errors.RemoteExecutionError) and cause.name == name:
+        return Response(cause.code, _cut(str(error)), name, cause.details)  # passed on
+    for cls, code in _CODES:
+        if isinstance(error, cls):
+            return Response(code, _cut(str(error)), name)
+    return Response(_Code.UNKNOWN, _cut(str(error)), name)
+
+
+def _cut(text: str) -> str:
+    data = text.encode(errors="replace")
+    if len(data) <= _MAX_TEXT:
+        return data.decode()
+    return data[: _MAX_TEXT - len(_CUT.encode())].decode(errors="ignore") + _CUT

@@ -1,0 +1,95 @@
+"""One connection of a link, and one call over it, for threads and for tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+
+from .messages import Request, Response
+from .wire import Wire
+
+
+class ThreadPending:
+    """A call to the peer, and what became of it."""
+
+    __slots__ = ("error", "event", "request", "response")
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.event = threading.Event()
+        self.response: Response | None = None
+        self.error: BaseException | None = None
+
+    def answer(self, response: Response) -> None:
+        self.response = response
+        self.event.set()
+
+    def fail(self, error: BaseException) -> None:
+        self.error = error
+        self.event.set()
+
+
+class ThreadSession:
+    """One connection of a link: its protocol state and its stream."""
+
+    def __init__(self, wire: Wire, changed: threading.Condition) -> None:
+        self.wire = wire
+        self.ended = False
+        self.finishing = False  # there will be no more to send than there is
+        self.stream: Any = None
+        self._changed = changed
+
+    def outgoing(self) -> Iterator[bytes]:
+        """The frames to send, for as long as the session lasts. Runs on a thread of grpcio's."""
+        while True:
+            with self._changed:
+                while (frame := self.wire.take()) is None:
+                    if self.ended or self.finishing:
+                        return
+                    self._changed.wait()
+            yield frame.SerializeToString()
+
+
+class TaskPending:
+    """A call to the peer, and what becomes of it."""
+
+    __slots__ = ("request", "response")
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.response: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+
+    def answer(self, response: Response) -> None:
+        if not self.response.done():
+            self.response.set_result(response)
+
+    def fail(self, error: BaseException) -> None:
+        if not self.response.done():
+            self.response.set_exception(error)
+
+
+class TaskSession:
+    """One connection of a link: its protocol state and its stream."""
+
+    def __init__(self, wire: Wire, stream: Any) -> None:
+        self.wire = wire
+        self.stream = stream
+        self.more = asyncio.Event()  # there may be something to send
+        self.finishing = False  # there will be no more than there is
+
+    async def write(self) -> None:
+        """Send frames until cancelled, or until the stream has ended, which the reader is told."""
+        with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError):
+            while True:
+                while (frame := self.wire.take()) is not None:
+                    await self.stream.write(frame.SerializeToString())
+                if self.finishing:
+                    await self.stream.done_writing()
+                    return
+                self.more.clear()
+                await self.more.wait()

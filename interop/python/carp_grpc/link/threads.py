@@ -1,0 +1,455 @@
+"""The link for programs with threads."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from .. import context, errors
+from ..names import Name, path
+from ..options import Changes, Options
+from . import frames
+from .core import Core, is_final
+from .exports import Exported
+from .flow import ProtocolError
+from .messages import (
+    Answered,
+    Called,
+    Cancelled,
+    Event,
+    Incoming,
+    Left,
+    Limits,
+    Opened,
+    Outgoing,
+    Refused,
+    Request,
+    Response,
+)
+from .serving import Bound
+from .sessions import ThreadPending, ThreadSession
+from .workers import Workers
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+__all__ = ["Link", "LinkFunction"]
+
+_log = logging.getLogger("carp_grpc")
+
+_Code = grpc.StatusCode
+
+
+class Link:
+    """A link to a host: its functions are called as with `Client`, and it calls ours.
+
+        with Link("unix:///run/host.sock", label="worker") as link:
+            link.export(resize)                    # a function: the host's "resize"
+            link.export(Thumbnails(), "Thumbs")    # an object: "Thumbs.Make" and so on
+            link.Catalog.Add("cat.png")            # what the host exports
+            link.wait()
+
+    It connects in the background, and again whenever the connection is lost; exports are told
+    anew each time. Exported functions run on threads of the link, as many at once as `workers`
+    says; calls beyond that are answered with RESOURCE_EXHAUSTED. Inside of one,
+    `carp_grpc.current()` tells about the call. A call made while there is no connection fails
+    with UnavailableError, unless a first attempt to connect is under way or the call was told to
+    wait_for_ready.
+
+    Safe for use by several threads at once. In a forked child every use raises ForkedError, and
+    inside a running event loop calling raises RuntimeError: there, use AioLink.
+
+    Args:
+        target: `unix:///path`, `unix-abstract:name`, `tcp://host:port`, or a gRPC target.
+        label: a name for people, in the host's logs and error texts.
+        credentials: TLS and its kin, for TCP.
+        channel_options: grpcio's.
+        workers: how many calls of the host run at the same time, at most.
+        limits: what this end is willing to receive.
+        options: the defaults of all calls; see `carp_grpc.options.Changes`.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        label: str = "",
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        channel_options: Iterable[tuple[str, Any]] = (),
+        workers: int = 64,
+        limits: Limits | None = None,
+        **options: Unpack[Changes],
+    ) -> None:
+        self._core = Core(target, label, channel_options, limits, Options().changed(options))
+        self._credentials = credentials
+        # Guards all that follows, the core and the sessions' wires; never held while waiting for
+        # anything but itself, nor while foreign code runs.
+        self._changed = threading.Condition()
+        self._session: ThreadSession | None = None
+        self._connecting = True
+        self._closed = False
+        self._failure: BaseException | None = None  # of the latest attempt to connect
+        self._workers = Workers(workers, f"carp-link-{self._core.label}")
+        self._keeper = threading.Thread(target=self._keep, name="carp-link", daemon=True)
+        self._keeper.start()
+
+    # Exports.
+
+    def export(
+        self,
+        thing: object,
+        name: str | None = None,
+        *,
+        version: str = "",
+        metadata: Mapping[str, str] | None = None,
+    ) -> Exported:
+        """Make a function, or the public methods of an object, callable by the host.
+
+        Args:
+            thing: a function or bound method, or an object.
+            name: the name at the host: identifiers joined by dots. Without it, the function's
+                own name or that of the object's class.
+            version: free text, for whoever requires it.
+            metadata: whatever else they should know.
+
+        Returns:
+            What was exported, and what of an object was skipped and why.
+
+        Raises:
+            ValueError: the name is none, or is taken.
+            TypeError: there is nothing to call.
+        """
+        self._core.check()
+        with self._changed:
+            wire = self._session.wire if self._session else None
+            exported = self._core.export(thing, name, version, metadata or {}, wire)
+            self._changed.notify_all()
+            return exported
+
+    def unexport(self, name: str) -> None:
+        """Take an export back; calls that run go on. Raises ValueError if there is none."""
+        self._core.check()
+        with self._changed:
+            self._core.unexport(name, self._session.wire if self._session else None)
+            self._changed.notify_all()
+
+    # Waiting.
+
+    def wait_ready(self, timeout: float | None = None) -> None:
+        """Wait until the host is connected.
+
+        Raises:
+            TimeoutError: it is not within `timeout` seconds; the text says why, if it is known.
+            RemoteExecutionError: the host refused the link for good.
+            ValueError: the link was closed.
+        """
+        self._core.check()
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._ready() or self._closed, timeout):
+                why = f": {self._failure}" if self._failure else ""
+                raise TimeoutError(f"{self!r} is not connected after {timeout} s{why}")
+            self._check_open()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the link is closed or refused for good; False after `timeout` seconds."""
+        self._core.check()
+        with self._changed:
+            return self._changed.wait_for(lambda: self._closed, timeout)
+
+    def close(self, grace: float = 5.0) -> None:
+        """Take no more calls, let those of the host that run end, and close the connection.
+
+        Args:
+            grace: seconds to wait for running functions; they are not stopped, but their
+                results are lost.
+
+        Our own calls that are under way fail with UnavailableError. Closing twice does nothing
+        more, and neither does closing in a forked child.
+        """
+        if self._core.forked():
+            return
+        with self._changed:
+            session = self._session
+            if session is not None and not self._closed:
+                self._finish(session, grace)
+            self._closed = True
+            self._changed.notify_all()
+            if session is not None and session.stream is not None:
+                session.stream.cancel()
+        self._workers.close()
+        if threading.current_thread() is not self._keeper:
+            self._keeper.join(grace)
+
+    def _finish(self, session: ThreadSession, grace: float) -> None:
+        """Let what runs for the host end, then end the stream, and wait until the host has."""
+        deadline = time.monotonic() + grace
+        session.wire.leave(f"{self._core.label} closes the link")
+        self._changed.notify_all()
+        self._changed.wait_for(lambda: session.ended or not session.wire.serving, grace)
+        self._closed = True  # so that this connection is the last one
+        session.finishing = True
+        self._changed.notify_all()
+        self._changed.wait_for(lambda: session.ended, _left(deadline))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # Names.
+
+    def __getattr__(self, name: str) -> LinkFunction:
+        if name.startswith("_"):  # copy, pickle and debuggers ask for many of these
+            raise AttributeError(f"{name}: write link[{name!r}] for a name with an underscore")
+        return self[name]
+
+    def __getitem__(self, name: str) -> LinkFunction:
+        """The exported name `name`, dots and all."""
+        return LinkFunction(self, name, self._core.options)
+
+    def __repr__(self) -> str:
+        return f"Link({self._core.target!r}, {self._core.label!r})"
+
+    # Calls to the host.
+
+    def _call(self, request: Request, options: Options) -> Any:
+        deadline = None if options.timeout is None else time.monotonic() + options.timeout
+        pending = ThreadPending(request)
+        with self._changed:
+            session = self._wait_for_room(options, deadline, request.method)
+            try:
+                call = session.wire.call(request, pending)
+            except Refused as error:
+                raise self._core.failure(error.code, str(error), request.method) from None
+            self._changed.notify_all()
+        try:
+            answered = pending.event.wait(_left(deadline))
+        except BaseException:  # an interrupt from the keyboard, for example
+            self._cancel(session, call)
+            raise
+        if not answered:
+            self._cancel(session, call)
+            raise self._core.failure(
+                _Code.DEADLINE_EXCEEDED, f"no answer within {options.timeout} s", request.method
+            )
+        if pending.error is not None:
+            raise pending.error
+        assert pending.response is not None
+        return self._core.result(request, pending.response)
+
+    def _wait_for_room(
+        self, options: Options, deadline: float | None, method: str
+    ) -> ThreadSession:
+        """The session, once it would take one more call. Raises when that is not to be."""
+        session: ThreadSession | None = None
+
+        def settled() -> bool:
+            nonlocal session
+            session = self._session if self._ready() else None
+            if session is not None:
+                return not session.wire.full()
+            return self._closed or not (self._connecting or options.wait_for_ready)
+
+        if not self._changed.wait_for(settled, _left(deadline)):
+            raise self._core.failure(
+                _Code.DEADLINE_EXCEEDED, f"not sent within {options.timeout} s", method
+            )
+        self._check_open()
+        if session is None:
+            why = f"there is no link to the host: {self._failure}"
+            raise self._core.failure(_Code.UNAVAILABLE, why, method)
+        return session
+
+    def _cancel(self, session: ThreadSession, call: Outgoing) -> None:
+        with self._changed:
+            session.wire.cancel(call)
+            self._changed.notify_all()
+
+    def _ready(self) -> bool:
+        return self._session is not None and self._session.wire.peer is not None
+
+    def _check_open(self) -> None:
+        if self._closed:
+            if self._failure is not None and is_final(self._failure):
+                raise self._failure
+            raise ValueError(f"{self!r} is closed")
+
+    # The connection.
+
+    def _keep(self) -> None:
+        """Keep the link connected until it is closed. Runs on a thread of its own."""
+        if self._credentials is None:
+            channel = grpc.insecure_channel(self._core.address, self._core.arguments)
+        else:
+            channel = grpc.secure_channel(
+                self._core.address, self._credentials, self._core.arguments
+            )
+        with contextlib.closing(channel):
+            while True:
+                failure = self._connect(channel)
+                with self._changed:
+                    if is_final(failure):
+                        self._closed = True
+                    self._failure = failure
+                    self._connecting = False
+                    self._changed.notify_all()
+                    if self._changed.wait_for(lambda: self._closed, self._core.pause()):
+                        return
+
+    def _connect(self, channel: grpc.Channel) -> BaseException:
+        """One connection, from beginning to end. Returns why it ended."""
+        with self._changed:
+            if self._closed:
+                return ValueError("closed")
+            session = ThreadSession(self._core.new_wire(), self._changed)
+            start: Any = channel.stream_stream(frames.PATH)
+            session.stream = start(session.outgoing())
+            self._session = session
+        why: BaseException = self._core.failure(
+            _Code.UNAVAILABLE, "the host ended the link", frames.PATH
+        )
+        try:
+            for data in session.stream:
+                self._receive(session, frames.Frame.FromString(data))
+        except grpc.RpcError as error:
+            why = errors.from_rpc(error, self._core.target, frames.PATH)
+        except ProtocolError as error:
+            why = self._core.failure(_Code.INTERNAL, f"the host broke off: {error}", frames.PATH)
+        session.stream.cancel()
+        self._end(session, why)
+        return why
+
+    def _end(self, session: ThreadSession, why: BaseException) -> None:
+        """Forget a session: its calls fail, and those it serves are told."""
+        with self._changed:
+            session.ended = True
+            self._session = None
+            for call in session.wire.calls.values():
+                call.owner.fail(self._core.lost(call, why))
+            for incoming in session.wire.serving.values():
+                _tell(incoming)
+            self._changed.notify_all()
+
+    def _receive(self, session: ThreadSession, frame: Any) -> None:
+        with self._changed:
+            for event in session.wire.receive(frame):
+                self._handle(session, event)
+            if session.wire.backlog() > session.wire.most_backlog():
+                raise ProtocolError("it sends, but does not read what it is sent")
+            self._changed.notify_all()
+
+    def _handle(self, session: ThreadSession, event: Event) -> None:
+        if isinstance(event, Answered):
+            event.call.owner.answer(event.response)
+        elif isinstance(event, Called):
+            self._called(session, event.call)
+        elif isinstance(event, Cancelled):
+            _tell(event.call)
+        elif isinstance(event, Opened):
+            self._core.opened()
+            self._failure = None
+            self._connecting = False
+            _log.info("%r: connected to host %s", self, event.hello.label or event.hello.host_id)
+        elif isinstance(event, Left):
+            for call in event.untaken:
+                why = f"the host takes no more calls: {event.reason}"
+                failure = self._core.failure(_Code.UNAVAILABLE, why, call.owner.request.method)
+                call.owner.fail(failure)
+
+    # Calls of the host.
+
+    def _called(self, session: ThreadSession, call: Incoming) -> None:
+        if not self._workers.submit(lambda: self._serve(session, call)):
+            session.wire.free(call)
+            text = "all threads of the Python process that serve calls are busy"
+            session.wire.reply(call, Response(_Code.RESOURCE_EXHAUSTED, text))
+
+    def _serve(self, session: ThreadSession, call: Incoming) -> None:
+        """Run one call of the host, on a thread of its own."""
+        bound = self._core.bind(call, session.wire)
+        with self._changed:
+            call.owner = bound
+            if call.cancelled:
+                _tell(call)
+            session.wire.free(call)
+            self._changed.notify_all()
+        if isinstance(bound, Response):
+            self._reply(session, call, bound)
+            return
+        if call.request.one_way:
+            self._reply(session, call, Response())
+        response = _run(bound)
+        if not call.request.one_way:
+            self._reply(session, call, response)
+
+    def _reply(self, session: ThreadSession, call: Incoming, response: Response) -> None:
+        with self._changed:
+            session.wire.reply(call, response)
+            self._changed.notify_all()
+
+
+def _run(bound: Bound) -> Response:
+    """Run a function for the host."""
+    token = context._current.set(bound.context)
+    try:
+        result = bound.function.call(*bound.args, **bound.kwargs)
+        if bound.function.is_async:
+            result = asyncio.run(result)
+        return bound.answer(result)
+    except BaseException as error:  # noqa: BLE001  # whatever it is, the caller waits for an answer
+        return bound.failed(error)
+    finally:
+        context._current.reset(token)
+
+
+def _tell(call: Incoming) -> None:
+    """Tell a running function, or one about to run, that nobody waits for it any more."""
+    call.cancelled = True
+    if isinstance(call.owner, Bound):
+        call.owner.context._cancelled.set()
+
+
+def _left(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+class LinkFunction(Name[Link]):
+    """A name exported by the host at the other end: call it, or go on to a name below it."""
+
+    __slots__ = ()
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Call it over the link and wait for the result.
+
+        Raises:
+            RemoteExecutionError: the call did not end with a result, for whatever reason.
+            EncodeError: an argument cannot travel.
+            DecodeError: the result is malformed.
+            RuntimeError: an event loop runs in this thread, which waiting would block.
+        """
+        owner, options = self._owner, self._options
+        owner._core.check()
+        _check_no_loop()
+        return owner._call(owner._core.request(path(self._name), options, args, kwargs), options)
+
+
+def _check_no_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError("a Link blocks, and would block the event loop here: use AioLink")
