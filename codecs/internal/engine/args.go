@@ -42,7 +42,7 @@ func (c *Checker) splitList(r Reader, body []byte, t *Token) ([]args.Raw, error)
 		}
 		raw, err := c.cut(r, body)
 		if err != nil {
-			return nil, within(index(len(list)), err)
+			return nil, Within(Index(len(list)), err)
 		}
 		list = append(list, raw)
 	}
@@ -80,7 +80,7 @@ func (c *Checker) splitMap(r Reader, body []byte, t *Token) (args.Arguments, err
 		}
 		name := string(k.Data)
 		if !names.add(&set, &k) {
-			return all, within(key(name), cannot("an argument that is given twice"))
+			return all, Within(Key(name), cannot("an argument that is given twice"))
 		}
 		if err := r.Value(t); err != nil {
 			return all, err
@@ -94,7 +94,7 @@ func (c *Checker) splitMap(r Reader, body []byte, t *Token) (args.Arguments, err
 		}
 		raw, err := c.cut(r, body)
 		if err != nil {
-			return all, within(key(name), err)
+			return all, Within(Key(name), err)
 		}
 		all.Named = append(all.Named, args.NamedRaw{Name: name, Raw: raw})
 	}
@@ -106,7 +106,7 @@ func (c *Checker) splitPositional(r Reader, body []byte) ([]args.Raw, error) {
 		return nil, err
 	}
 	if t.Kind != List {
-		return nil, within(key(PositionalKey), mismatch("a list of arguments", &t))
+		return nil, Within(Key(PositionalKey), mismatch("a list of arguments", &t))
 	}
 	return c.splitList(r, body, &t)
 }
@@ -169,7 +169,7 @@ func (e *Encoder) Args(positional []reflect.Value, named []args.Named) error {
 			return err
 		}
 		if err := e.Encode(arg.Value); err != nil {
-			return within(key(arg.Name), err)
+			return Within(Key(arg.Name), err)
 		}
 		i++
 	}
@@ -197,7 +197,7 @@ func (e *Encoder) values(list []reflect.Value) error {
 	for i, v := range list {
 		e.W.ListItem(i)
 		if err := e.Encode(v); err != nil {
-			return within(index(i), err)
+			return Within(Index(i), err)
 		}
 	}
 	e.W.ListEnd()

@@ -58,7 +58,7 @@ func (c *Checker) list(t *Token) error {
 			return err
 		}
 		if err := c.value(); err != nil {
-			return within(index(i), err)
+			return Within(Index(i), err)
 		}
 	}
 }
@@ -92,13 +92,13 @@ func (c *Checker) entry(t *Token, set *set) error {
 		return cannot("NaN as a map key, which nothing can look up")
 	}
 	if !c.keys.add(set, &c.tok) {
-		return within(keyStep(&c.tok), cannot("a key that the map already has"))
+		return Within(keyStep(&c.tok), cannot("a key that the map already has"))
 	}
 	if err := c.r.Value(t); err != nil {
 		return err
 	}
 	if err := c.value(); err != nil {
-		return within(keyAt(c.r, start, t), err)
+		return Within(keyAt(c.r, start, t), err)
 	}
 	return nil
 }
@@ -135,7 +135,7 @@ func keyAt(r Reader, pos Pos, m *Token) string {
 // keyStep is the step of a path that goes through map key k.
 func keyStep(k *Token) string {
 	if k.Kind == String {
-		return key(string(k.Data))
+		return Key(string(k.Data))
 	}
 	return fmt.Sprintf("[%s]", k.describe())
 }

@@ -85,7 +85,7 @@ func (d *Decoder) dynamicList() (any, error) {
 		}
 		x, err := d.dynamic()
 		if err != nil {
-			return nil, within(index(len(list)), err)
+			return nil, Within(Index(len(list)), err)
 		}
 		if len(list) == cap(list) {
 			if list, err = d.growList(list); err != nil {
@@ -136,11 +136,11 @@ func (d *Decoder) dynamicMap() (any, error) {
 			return nil, err
 		}
 		if _, twice := m[name]; twice {
-			return nil, within(key(name), cannot("a key that the map already has"))
+			return nil, Within(Key(name), cannot("a key that the map already has"))
 		}
 		x, err := d.entryValue(t)
 		if err != nil {
-			return nil, within(key(name), err)
+			return nil, Within(Key(name), err)
 		}
 		if len(m) == known {
 			if known, err = d.growMap(known, stringType, anyType); err != nil {
@@ -182,11 +182,11 @@ func (d *Decoder) dynamicAnyMap(t *Token, m map[string]any) (any, error) {
 			return nil, err
 		}
 		if _, twice := all[kk]; twice {
-			return nil, within(index(kk), cannot("a key that the map already has"))
+			return nil, Within(Index(kk), cannot("a key that the map already has"))
 		}
 		x, err := d.entryValue(t)
 		if err != nil {
-			return nil, within(index(kk), err)
+			return nil, Within(Index(kk), err)
 		}
 		if len(all) == known {
 			if known, err = d.growMap(known, anyType, anyType); err != nil {

@@ -98,7 +98,7 @@ func (e *Encoder) listAny(list []any) error {
 	for i, item := range list {
 		e.W.ListItem(i)
 		if err := e.EncodeAny(item); err != nil {
-			return within(index(i), err)
+			return Within(Index(i), err)
 		}
 	}
 	e.W.ListEnd()
@@ -121,7 +121,7 @@ func (e *Encoder) mapAny(m map[string]any) error {
 			return err
 		}
 		if err := e.EncodeAny(elem); err != nil {
-			return within(key(name), err)
+			return Within(Key(name), err)
 		}
 		i++
 	}

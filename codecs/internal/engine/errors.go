@@ -32,22 +32,22 @@ func cannot(format string, args ...any) error {
 	return &value.Error{Got: fmt.Sprintf(format, args...)}
 }
 
-// within adds a step to the path of err, on the way out of the value that it
+// Within adds a step to the path of err, on the way out of the value that it
 // concerns. Faults of the format itself have positions of their own and stay as
 // they are.
-func within(step string, err error) error {
+func Within(step string, err error) error {
 	if e, ok := err.(*value.Error); ok { //nolint:errorlint // only our own, unwrapped
 		e.Path = step + e.Path
 	}
 	return err
 }
 
-// index is the step of a path to a list's element, or to the value of a map's key
+// Index is the step of a path to a list's element, or to the value of a map's key
 // that is not text.
-func index(i any) string { return fmt.Sprintf("[%.64v]", i) }
+func Index(i any) string { return fmt.Sprintf("[%.64v]", i) }
 
-// key is the step of a path to a field or the value of a text key.
-func key(name string) string {
+// Key is the step of a path to a field or the value of a text key.
+func Key(name string) string {
 	if isIdentifier(name) {
 		return "." + name
 	}

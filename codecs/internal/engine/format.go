@@ -129,6 +129,12 @@ func (f *Format) AppendResults(dst []byte, results []reflect.Value) ([]byte, err
 	return f.finish(e, dst, e.Results(results))
 }
 
+// Build appends what build writes, in formats that have more than values.
+func (f *Format) Build(dst []byte, build func(*Encoder) error) ([]byte, error) {
+	e := f.writing(dst)
+	return f.finish(e, dst, build(&e.Encoder))
+}
+
 // Check checks the shape of data, which must be one value.
 func (f *Format) Check(data []byte) error {
 	d, err := f.reading(data, true)

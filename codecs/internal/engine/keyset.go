@@ -63,7 +63,7 @@ func (s *keySet) add(m *set, k *Token) bool {
 	}
 	s.refs = append(s.refs, keyRef{hash, uint32(start)})
 	if n := len(s.refs) - m.first; n > smallSet {
-		s.index(m, n)
+		s.insert(m, n)
 	}
 	return true
 }
@@ -99,9 +99,9 @@ func (s *keySet) form(i, newest int) []byte {
 	return s.data[s.refs[i].start:end]
 }
 
-// index puts the newest of n keys into the table, or all of them into a larger
+// insert puts the newest of n keys into the table, or all of them into a larger
 // one when it is more than half full.
-func (s *keySet) index(m *set, n int) {
+func (s *keySet) insert(m *set, n int) {
 	from := len(s.refs) - 1
 	if 2*n > len(m.table) {
 		m.table = make([]uint32, max(4*smallSet, 2*len(m.table)))

@@ -66,7 +66,7 @@ func (e *Encoder) list(v reflect.Value, elem *plan) error {
 	for i := range n {
 		e.W.ListItem(i)
 		if err := elem.enc(e, v.Index(i)); err != nil {
-			return within(index(i), err)
+			return Within(Index(i), err)
 		}
 	}
 	e.W.ListEnd()
@@ -107,7 +107,7 @@ func (d *Decoder) slice(v reflect.Value, elem *plan) error {
 			}
 		}
 		if err := elem.dec(d, v.Index(i)); err != nil {
-			return within(index(i), err)
+			return Within(Index(i), err)
 		}
 	}
 }
@@ -182,7 +182,7 @@ func (d *Decoder) array(v reflect.Value, elem *plan) error {
 			return cannotFit(v, i+1, "elements or more")
 		}
 		if err := elem.dec(d, v.Index(i)); err != nil {
-			return within(index(i), err)
+			return Within(Index(i), err)
 		}
 	}
 }

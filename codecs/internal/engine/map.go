@@ -40,7 +40,7 @@ func (e *Encoder) entries(v reflect.Value, key, elem *plan) error {
 			return err
 		}
 		if err := elem.enc(e, x); err != nil {
-			return within(stepTo(k), err)
+			return Within(stepTo(k), err)
 		}
 	}
 	e.W.MapEnd()
@@ -93,9 +93,9 @@ func canBeKey(k reflect.Value) bool {
 // stepTo is the step of a path to the value of key k.
 func stepTo(k reflect.Value) string {
 	if k.Kind() == reflect.String {
-		return key(k.String())
+		return Key(k.String())
 	}
-	return index(fmt.Sprint(k.Interface()))
+	return Index(fmt.Sprint(k.Interface()))
 }
 
 func (d *Decoder) entries(v reflect.Value, key, elem *plan) error {
@@ -137,7 +137,7 @@ func (d *Decoder) entries(v reflect.Value, key, elem *plan) error {
 		}
 		v.SetMapIndex(k, x)
 		if v.Len() == i {
-			return within(stepTo(k), cannot("a key that the map already has"))
+			return Within(stepTo(k), cannot("a key that the map already has"))
 		}
 	}
 }
@@ -151,13 +151,13 @@ func (d *Decoder) entry(m *Token, key, elem *plan, k, x reflect.Value) error {
 		return err
 	}
 	if err := key.key(d, &d.tok, k); err != nil {
-		return within("[key]", err)
+		return Within("[key]", err)
 	}
 	if err := d.R.Value(m); err != nil {
 		return err
 	}
 	if err := elem.dec(d, x); err != nil {
-		return within(stepTo(k), err)
+		return Within(stepTo(k), err)
 	}
 	return nil
 }

@@ -94,11 +94,11 @@ func (d *Decoder) messageFields(m protoreflect.Message, except string) error {
 			return err
 		}
 		if slices.Contains(seen, fd.Number()) {
-			return within(key(fieldName(fd)), cannot("a field that came before"))
+			return Within(Key(fieldName(fd)), cannot("a field that came before"))
 		}
 		seen = append(seen, fd.Number())
 		if err := d.messageEntry(fd, m); err != nil {
-			return within(key(fieldName(fd)), err)
+			return Within(Key(fieldName(fd)), err)
 		}
 	}
 }
@@ -122,7 +122,7 @@ func findField(md protoreflect.MessageDescriptor, k *Token) (protoreflect.FieldD
 			return xt.TypeDescriptor(), nil
 		}
 	}
-	return nil, within(key(name), cannot("no such field in %s", md.FullName()))
+	return nil, Within(Key(name), cannot("no such field in %s", md.FullName()))
 }
 
 // messageEntry decodes one entry of a map into field fd of m. Null leaves the
@@ -205,7 +205,7 @@ func (d *Decoder) messageList(fd protoreflect.FieldDescriptor, list protoreflect
 		}
 		v, err := d.messageElement(fd, list.NewElement)
 		if err != nil {
-			return within(index(i), err)
+			return Within(Index(i), err)
 		}
 		list.Append(v)
 	}
@@ -243,18 +243,18 @@ func (d *Decoder) messageMap(fd protoreflect.FieldDescriptor, m protoreflect.Map
 		}
 		v, err := d.scalarFrom(fd.MapKey(), &d.tok)
 		if err != nil {
-			return within("[key]", err)
+			return Within("[key]", err)
 		}
 		step := v.MapKey()
 		if m.Has(step) {
-			return within(index(step.Interface()), cannot("a key that the map already has"))
+			return Within(Index(step.Interface()), cannot("a key that the map already has"))
 		}
 		if err := d.R.Value(t); err != nil {
 			return err
 		}
 		elem, err := d.messageElement(fd.MapValue(), m.NewValue)
 		if err != nil {
-			return within(index(step.Interface()), err)
+			return Within(Index(step.Interface()), err)
 		}
 		m.Set(step, elem)
 	}

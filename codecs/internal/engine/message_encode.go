@@ -64,7 +64,7 @@ func refuseUnknown(m protoreflect.Message) error {
 			if fd.MapValue().Message() != nil {
 				v.Map().Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
 					if err = refuseUnknown(v.Message()); err != nil {
-						err = within(index(k.Interface()), err)
+						err = Within(Index(k.Interface()), err)
 					}
 					return err == nil
 				})
@@ -73,14 +73,14 @@ func refuseUnknown(m protoreflect.Message) error {
 		case fd.IsList():
 			for i := 0; i < v.List().Len() && err == nil; i++ {
 				if err = refuseUnknown(v.List().Get(i).Message()); err != nil {
-					err = within(index(i), err)
+					err = Within(Index(i), err)
 				}
 			}
 		default:
 			err = refuseUnknown(v.Message())
 		}
 		if err != nil {
-			err = within(key(fieldName(fd)), err)
+			err = Within(Key(fieldName(fd)), err)
 		}
 		return err == nil
 	})
@@ -114,7 +114,7 @@ func (e *Encoder) messageFields(m protoreflect.Message, i int) error {
 		}
 		i++
 		if err := e.messageField(fd, v); err != nil {
-			return within(key(name), err)
+			return Within(Key(name), err)
 		}
 		return nil
 	}
@@ -167,7 +167,7 @@ func (e *Encoder) messageList(fd protoreflect.FieldDescriptor, list protoreflect
 	for i := range list.Len() {
 		e.W.ListItem(i)
 		if err := e.messageValue(fd, list.Get(i)); err != nil {
-			return within(index(i), err)
+			return Within(Index(i), err)
 		}
 	}
 	e.W.ListEnd()
@@ -193,7 +193,7 @@ func (e *Encoder) messageMap(fd protoreflect.FieldDescriptor, m protoreflect.Map
 		}
 		if err == nil {
 			if err = e.messageValue(fd.MapValue(), v); err != nil {
-				err = within(index(k.Interface()), err)
+				err = Within(Index(k.Interface()), err)
 			}
 		}
 		i++

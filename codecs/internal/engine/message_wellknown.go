@@ -258,7 +258,7 @@ func (d *Decoder) findType() (string, error) {
 			continue
 		}
 		if err := d.nextNamed(String, "the name of a type"); err != nil {
-			return "", within(key(typeKey), err)
+			return "", Within(Key(typeKey), err)
 		}
 		if url, err = d.text(&d.tok); err != nil {
 			return "", err
@@ -305,7 +305,7 @@ func (d *Decoder) anyContents(inner protoreflect.Message) error {
 			err = cannot("no such field in %s", inner.Descriptor().FullName())
 		}
 		if err != nil {
-			return within(key(name), err)
+			return Within(Key(name), err)
 		}
 	}
 }

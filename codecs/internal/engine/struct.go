@@ -51,7 +51,7 @@ func (s *structPlan) encode(e *Encoder, v reflect.Value) error {
 			return err
 		}
 		if err := f.plan.enc(e, x); err != nil {
-			return within(key(f.name), err)
+			return Within(Key(f.name), err)
 		}
 		i++
 	}
@@ -131,7 +131,7 @@ func (s *structPlan) decode(d *Decoder, v reflect.Value) error {
 		}
 		f := &s.fields[i]
 		if seen.again(i) {
-			return within(key(f.name), cannot("a field that came before"))
+			return Within(Key(f.name), cannot("a field that came before"))
 		}
 		if err := d.R.Value(t); err != nil {
 			return err
@@ -141,7 +141,7 @@ func (s *structPlan) decode(d *Decoder, v reflect.Value) error {
 			return err
 		}
 		if err := f.plan.dec(d, x); err != nil {
-			return within(key(f.name), err)
+			return Within(Key(f.name), err)
 		}
 		expected = i
 	}
@@ -159,7 +159,7 @@ func (s *structPlan) find(k *Token, expected int) (int, error) {
 	if i, ok := s.byName[string(k.Data)]; ok {
 		return i, nil
 	}
-	return 0, within(key(string(k.Data)), cannot("no such field in %v", s.typ))
+	return 0, Within(Key(string(k.Data)), cannot("no such field in %v", s.typ))
 }
 
 // seenFields is a set of field numbers. Few structs have more than 64.
