@@ -1,0 +1,167 @@
+package direct
+
+import (
+	"encoding/binary"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+)
+
+// Request is what opens a stream.
+type Request struct {
+	Method    string // "/package.Service/Method"
+	Authority string
+	Subtype   string        // content-subtype; "" is proto
+	Encoding  string        // of messages with the compressed mark
+	Timeout   time.Duration // that is left; 0 is none, negative has passed
+	MD        metadata.MD   // of the caller, keys in lower case
+}
+
+// Trailer is what ends a stream.
+type Trailer struct {
+	Code    codes.Code
+	Message string
+	Details []byte // the marshalled google.rpc.Status, if it has details
+	MD      metadata.MD
+
+	// Unprocessed says that no handler saw the request: it may be sent again.
+	Unprocessed bool
+}
+
+// A block is a sequence of fields: uvarints, and strings behind their length as a
+// uvarint. Fields may be added at its end; a reader skips those it doesn't know.
+
+func (r *Request) append(b []byte) []byte {
+	b = appendString(b, r.Method)
+	b = appendString(b, r.Authority)
+	b = appendString(b, r.Subtype)
+	b = appendString(b, r.Encoding)
+	b = binary.AppendVarint(b, int64(r.Timeout))
+	return appendMD(b, r.MD)
+}
+
+func parseRequest(block []byte, r *Request) error {
+	f := fieldsOf(block)
+	r.Method, r.Authority = f.string(), f.string()
+	r.Subtype, r.Encoding = f.string(), f.string()
+	r.Timeout = time.Duration(f.varint())
+	r.MD = f.md()
+	return f.done("request")
+}
+
+func (t *Trailer) append(b []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(t.Code))
+	b = appendString(b, t.Message)
+	b = appendString(b, string(t.Details))
+	var marks uint64
+	if t.Unprocessed {
+		marks = 1
+	}
+	b = binary.AppendUvarint(b, marks)
+	return appendMD(b, t.MD)
+}
+
+func parseTrailer(block []byte, t *Trailer) error {
+	f := fieldsOf(block)
+	t.Code = codes.Code(f.uvarint())
+	t.Message = f.string()
+	if d := f.string(); d != "" {
+		t.Details = []byte(d)
+	}
+	t.Unprocessed = f.uvarint()&1 != 0
+	t.MD = f.md()
+	return f.done("trailer")
+}
+
+func appendString(b []byte, s string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(s)))
+	return append(b, s...)
+}
+
+// appendMD appends the number of pairs and the pairs. Values of a key keep their order.
+func appendMD(b []byte, md metadata.MD) []byte {
+	pairs := 0
+	for _, vs := range md {
+		pairs += len(vs)
+	}
+	b = binary.AppendUvarint(b, uint64(pairs))
+	for k, vs := range md {
+		for _, v := range vs {
+			b = appendString(b, k)
+			b = appendString(b, v)
+		}
+	}
+	return b
+}
+
+// fields reads the fields of a block. It copies the block once; the strings it gives
+// are parts of that copy. After an error it gives zeros, and done tells.
+type fields struct {
+	rest string
+	bad  bool
+}
+
+func fieldsOf(block []byte) fields { return fields{rest: string(block)} }
+
+func (f *fields) uvarint() uint64 {
+	var v uint64
+	for i := 0; i < len(f.rest) && i < binary.MaxVarintLen64; i++ {
+		c := f.rest[i]
+		v |= uint64(c&0x7f) << (7 * i)
+		if c < 0x80 {
+			f.rest = f.rest[i+1:]
+			return v
+		}
+	}
+	f.bad, f.rest = true, ""
+	return 0
+}
+
+func (f *fields) varint() int64 {
+	u := f.uvarint()
+	return int64(u>>1) ^ -int64(u&1)
+}
+
+func (f *fields) string() string {
+	n := f.uvarint()
+	if n > uint64(len(f.rest)) {
+		f.bad, f.rest = true, ""
+		return ""
+	}
+	s := f.rest[:n]
+	f.rest = f.rest[n:]
+	return s
+}
+
+// md reads metadata. A pair takes two bytes at least, which bounds what a number of
+// pairs can make us allocate.
+func (f *fields) md() metadata.MD {
+	n := f.uvarint()
+	if n > uint64(len(f.rest)/2) {
+		f.bad = true
+		return nil
+	}
+	if n == 0 {
+		return nil
+	}
+	md := make(metadata.MD, n)
+	values := make([]string, 0, n) // one array for the values of keys that have one
+	for range n {
+		k, v := f.string(), f.string()
+		if vs, ok := md[k]; ok {
+			md[k] = append(vs, v)
+			continue
+		}
+		values = append(values, v)
+		md[k] = values[len(values)-1 : len(values) : len(values)]
+	}
+	return md
+}
+
+func (f *fields) done(what string) error {
+	if f.bad {
+		return violation("%s block cut short", what)
+	}
+	return nil
+}

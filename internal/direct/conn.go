@@ -1,0 +1,205 @@
+package direct
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/carp-rpc/carp-go/internal/shm"
+)
+
+// Link is what a connection runs on: two rings and a doorbell. [shm.Session] is one.
+type Link interface {
+	TX() *shm.Producer
+	RX() *shm.Consumer
+	Acquire() bool // keeps the rings' memory until Release
+	Release()
+	Ring()              // wakes the peer's Await
+	Await(woken func()) // calls woken after each wake-up, until the link ends
+	Close()
+}
+
+// Options say how a connection behaves. The zero value is a connection that only
+// calls, and never spins.
+type Options struct {
+	// Spin is how long this end spins at most before it sleeps.
+	Spin time.Duration
+
+	// Handler serves the peer's calls. Nil refuses them.
+	Handler Handler
+
+	// MaxHandlers bounds the peer's calls that are being served, those that
+	// were cancelled and whose handlers still run included. More are refused.
+	// Zero is MaxStreams.
+	MaxHandlers int
+
+	// OnGoAway is called, on a goroutine of the connection, when the peer asks
+	// that no further calls be made. It must not block. It may be nil.
+	OnGoAway func()
+}
+
+var (
+	// ErrClosed is the reason of a connection that was closed by this end.
+	ErrClosed = errors.New("connection closed")
+
+	// ErrPeerGone is wrapped by the reason of a connection whose peer is gone.
+	ErrPeerGone = errors.New("the peer is gone")
+)
+
+// Conn is one connection. Both ends may open streams on it. Its methods may be called
+// from many goroutines at once.
+type Conn struct {
+	link Link
+	opt  Options
+
+	lead reading
+	w    writing
+	out  table // streams that this end opened
+	in   table // streams that the peer opened
+	pool pool  // what streams may be granted beyond their first window
+
+	handlers atomic.Int32 // running
+	worker   worker
+	goAway   atomic.Bool // the peer wants no further calls
+	draining atomic.Bool // we told the peer so
+
+	ending atomic.Bool   // Close was called, or the peer broke the protocol
+	end    sync.Once     // of reason and done
+	reason error         // to be read after done
+	done   chan struct{} // closed when no stream gets anything any more
+	gone   chan struct{} // closed when the memory is let go of, too
+}
+
+// New starts a connection on link, which it owns from here on.
+func New(link Link, opt Options) (*Conn, error) {
+	if !link.Acquire() {
+		return nil, ErrClosed
+	}
+	if opt.MaxHandlers == 0 {
+		opt.MaxHandlers = MaxStreams
+	}
+	c := &Conn{link: link, opt: opt, done: make(chan struct{}), gone: make(chan struct{})}
+	c.w.init(link.TX())
+	c.lead.init(link.RX(), opt.Spin)
+	c.worker.wake = make(chan struct{}, 1)
+	c.pool.free = poolSize
+	c.lead.state.Store(leadHeld) // until attend has announced
+	go c.attend()
+	return c, nil
+}
+
+// attend waits on the doorbell for as long as the connection lives. It runs no
+// code of users, so it always comes back to the doorbell.
+func (c *Conn) attend() {
+	c.quitLead()
+	c.link.Await(c.woken)
+	c.bury()
+}
+
+// woken is called when the doorbell rang: there is something to read, or room to write.
+func (c *Conn) woken() {
+	c.roomFreed()
+	if c.lead.claim() {
+		c.read()
+	}
+}
+
+// bury ends the connection after its link did.
+func (c *Conn) bury() {
+	c.seizeLead()
+	if !c.ending.Load() {
+		// What the peer wrote before it went away still counts.
+		if err := c.drain(); err != nil {
+			c.ending.Store(true)
+			c.finish(err)
+		}
+	}
+	c.finish(ErrPeerGone)
+	c.w.kill()
+	c.link.Close()
+	c.link.Release() // nobody reads, as the lead is never given back, and nobody writes
+	close(c.gone)
+}
+
+// Close ends the connection. Streams fail with [ErrClosed]; the peer is told
+// nothing but by the end of the link. It does not wait.
+func (c *Conn) Close() { c.fail(ErrClosed) }
+
+// fail ends the connection for a reason.
+func (c *Conn) fail(reason error) {
+	c.ending.Store(true)
+	c.finish(reason)
+	c.link.Close() // attend does the rest
+}
+
+// finish ends all streams.
+func (c *Conn) finish(reason error) {
+	c.end.Do(func() {
+		c.reason = reason
+		close(c.done)
+		for _, s := range c.in.all() {
+			s.abandon(reason)
+		}
+	})
+}
+
+// Done is closed when the connection has ended. Err then tells why.
+func (c *Conn) Done() <-chan struct{} { return c.done }
+
+// Gone is closed when everything that the connection held is let go of, but for
+// handlers that still run.
+func (c *Conn) Gone() <-chan struct{} { return c.gone }
+
+// Err is why the connection ended: it wraps [ErrClosed], [ErrPeerGone] or
+// [ErrProtocol]. It is nil while the connection lives.
+func (c *Conn) Err() error {
+	select {
+	case <-c.done:
+		return c.reason
+	default:
+		return nil
+	}
+}
+
+// sleep waits until something was delivered to wake, and may wake up without a
+// reason. It fails when ctx or the connection ends.
+//
+// Whoever waits reads for all: the caller leads if nobody else does, and sleeps only
+// when its time for spinning is up.
+func (c *Conn) sleep(ctx context.Context, wake chan struct{}) error {
+	if c.lead.take() {
+		hit := c.leadFor(ctx, wake)
+		c.quitLead()
+		if hit {
+			return nil
+		}
+	}
+	select {
+	case <-wake:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-c.done:
+		return c.reason
+	}
+}
+
+// rouse delivers a wake-up. A goroutine that leads for wake needs none: it looks.
+func (c *Conn) rouse(wake chan struct{}) {
+	if c.lead.wake == wake {
+		c.lead.hit = true
+		return
+	}
+	c.lead.foreign++
+	signal(wake)
+}
+
+// signal puts a token into wake, unless one is there already.
+func signal(wake chan struct{}) {
+	select {
+	case wake <- struct{}{}:
+	default:
+	}
+}

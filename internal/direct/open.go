@@ -1,0 +1,75 @@
+package direct
+
+import "context"
+
+// OpenOptions say how a stream is opened.
+type OpenOptions struct {
+	MaxRecv int // bytes that a received message may have
+
+	// Unary says that one message is sent, and one answer awaited.
+	Unary bool
+
+	// Message is the one message of a unary call. It may be used again when Open returned.
+	Message []byte
+	Packed  bool // Message is compressed
+}
+
+// Open opens a stream. It waits, within ctx, for room to send the request, and the
+// message of a unary call; if it fails, the peer has seen nothing that it would act on.
+// The error is ctx's, [ErrNoStream], [ErrGoAway] or the connection's reason.
+//
+// The stream lives until its trailer has come or it is canceled.
+func (c *Conn) Open(ctx context.Context, req *Request, opt *OpenOptions) (*Stream, error) {
+	if c.goAway.Load() {
+		return nil, ErrGoAway
+	}
+	if err := c.Err(); err != nil {
+		return nil, err
+	}
+	s := &Stream{c: c, ours: true, req: *req, credit: firstWindow}
+	s.inbox.init(opt.MaxRecv, opt.Unary)
+	if !c.out.add(s) {
+		return nil, ErrNoStream
+	}
+	if err := s.request(ctx, opt); err != nil {
+		s.Cancel(err)
+		return nil, err
+	}
+	return s, nil
+}
+
+// request sends the request of s, and a unary message.
+func (s *Stream) request(ctx context.Context, opt *OpenOptions) error {
+	scratch := getScratch()
+	defer scratch.put()
+	block := scratch.lead(s.req.append(scratch.body()))
+	h := header{kind: kindRequest, stream: s.id}
+	if !opt.Unary {
+		return s.c.sendBlock(ctx, h, block)
+	}
+	if size := len(opt.Message); len(block)+size <= s.c.w.most && size+messageCost <= s.credit {
+		s.credit -= size + messageCost
+		h.flags = flagMessage | flagEnd
+		if opt.Packed {
+			h.flags |= flagPacked
+		}
+		return s.c.send(ctx, h, block, opt.Message)
+	}
+	if err := s.c.sendBlock(ctx, h, block); err != nil {
+		return err
+	}
+	return s.Send(ctx, opt.Message, opt.Packed, true)
+}
+
+// sendBlock sends a block in as many frames as it takes.
+func (c *Conn) sendBlock(ctx context.Context, h header, block []byte) error {
+	for len(block) > c.w.most {
+		part := h
+		part.flags |= flagMore
+		if err := c.send(ctx, part, block[:c.w.most], nil); err != nil {
+			return err
+		}
+		block = block[c.w.most:]
+	}
+	return c.send(ctx, h, block, nil)
+}

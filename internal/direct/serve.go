@@ -1,0 +1,248 @@
+package direct
+
+import (
+	"context"
+	"runtime/pprof"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+)
+
+// Handler finds what serves a method. It may be called from many goroutines at once.
+type Handler interface {
+	// Method is what serves a request; never nil. It is called by whoever reads, so it
+	// must be quick and run no code of users.
+	Method(*Request) *Method
+}
+
+// Method is what serves the calls of one method. It must not be copied.
+type Method struct {
+	// Serve serves one call. It ends the stream with Finish before it returns, unless
+	// the stream was canceled.
+	Serve func(*Stream)
+
+	// Unary says that a call has one message. Such a call can be run in line, that is
+	// on the goroutine that reads, until the method proves slow.
+	Unary bool
+
+	// Goroutine says that no call is ever run in line.
+	Goroutine bool
+
+	// MaxRecv is how many bytes a received message may have.
+	MaxRecv int
+
+	pace pace
+}
+
+// onRequest takes a request, or a part of one. The stream is returned when it can be
+// served: it has its message if it is unary, and it has one that fits.
+func (c *Conn) onRequest(h header, payload []byte) (*Stream, error) {
+	s := c.in.find(h.stream)
+	if s == nil {
+		s = &Stream{c: c, id: h.stream, credit: firstWindow}
+		if err := c.in.put(s); err != nil {
+			return nil, err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.is(haveRequest) {
+		return nil, violation("second request of stream %#x", s.id)
+	}
+	all, err := s.gather(h, payload)
+	if all == nil || err != nil {
+		return nil, err
+	}
+	block, message, err := cutBlock(all)
+	if err != nil {
+		return nil, err
+	}
+	if err := parseRequest(block, &s.req); err != nil {
+		return nil, err
+	}
+	s.have |= haveRequest
+	if c.opt.Handler == nil || c.draining.Load() || !c.admit() {
+		c.refuse(s)
+		return nil, nil
+	}
+	s.method = c.opt.Handler.Method(&s.req)
+	s.inbox.init(s.method.MaxRecv, s.method.Unary)
+	if err := s.takeWhole(h, message); err != nil {
+		return nil, err
+	}
+	if h.flags&flagEnd != 0 {
+		s.have |= haveEnd
+	}
+	return s, nil
+}
+
+// admit counts a handler in, if one more may run.
+func (c *Conn) admit() bool {
+	if int(c.handlers.Add(1)) <= c.opt.MaxHandlers {
+		return true
+	}
+	c.handlers.Add(-1)
+	return false
+}
+
+// refuse sends a request back that nobody has looked at.
+func (c *Conn) refuse(s *Stream) {
+	c.in.remove(s)
+	c.control(kindCancel, flagFromIn, s.id, cancelRefused)
+}
+
+// run serves a stream on a goroutine of its own.
+func (c *Conn) run(s *Stream) {
+	start := time.Now()
+	defer func() { s.method.pace.took(time.Since(start)) }()
+	c.serve(s)
+}
+
+// serve serves a stream, and ends it should the handler end without doing so, as by
+// [runtime.Goexit].
+func (c *Conn) serve(s *Stream) {
+	defer func() {
+		c.handlers.Add(-1)
+		s.Finish(context.Background(), nil, nil, &Trailer{Code: codes.Internal, Message: "the handler ended without an answer"})
+	}()
+	s.method.Serve(s)
+}
+
+// runInline serves a stream on the goroutine that reads. It tells whether that still has
+// the lead.
+func (c *Conn) runInline(s *Stream) (leads bool) {
+	p := &s.method.pace
+	c.lend(s.method)
+	start := time.Now()
+	returned := false
+	defer func() {
+		p.took(time.Since(start))
+		leads = c.lead.regain()
+		if !returned && leads {
+			c.callWorker() // runtime.Goexit ends this goroutine
+		}
+	}()
+	c.serve(s)
+	pprof.SetGoroutineLabels(context.Background()) // the handler may have set some
+	returned = true
+	return
+}
+
+// Request is what opened the stream.
+func (s *Stream) Request() *Request { return &s.req }
+
+// OnCancel sets what is called, on a goroutine of the connection, when the peer cancels
+// the stream or the connection ends. It must be quick. It is called at once, and true
+// returned, if that has happened already.
+func (s *Stream) OnCancel(f func()) bool {
+	s.mu.Lock()
+	if s.err == nil {
+		s.notify = f
+		s.mu.Unlock()
+		return false
+	}
+	s.mu.Unlock()
+	f()
+	return true
+}
+
+// Reason is why a served stream was canceled, or nil.
+func (s *Stream) Reason() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// SendHeader sends the header of a served stream, once.
+func (s *Stream) SendHeader(ctx context.Context, md metadata.MD) error {
+	scratch := getScratch()
+	defer scratch.put()
+	scratch.b = appendMD(scratch.b[:0], md)
+	s.mu.Lock()
+	s.have |= sentHeader
+	s.mu.Unlock()
+	return s.c.sendBlock(ctx, header{kind: kindHeader, flags: flagFromIn, stream: s.id}, scratch.b)
+}
+
+// Answer is the one message of a unary answer.
+type Answer struct {
+	Data   []byte
+	Packed bool
+}
+
+// Finish ends a served stream, with a header that was not sent yet, and a last message,
+// if they aren't nil. Only the first call does something. It waits for room until ctx
+// ends; the call's own context may have ended long before.
+func (s *Stream) Finish(ctx context.Context, md metadata.MD, answer *Answer, t *Trailer) {
+	s.mu.Lock()
+	if s.is(sentTrailer) || s.err != nil {
+		s.mu.Unlock()
+		return
+	}
+	s.have |= sentTrailer
+	s.mu.Unlock()
+	_ = s.finish(ctx, md, answer, t) // nobody is left to be told
+	s.Release()
+}
+
+func (s *Stream) finish(ctx context.Context, md metadata.MD, answer *Answer, t *Trailer) error {
+	scratch := getScratch()
+	defer scratch.put()
+	scratch.b = appendEnd(scratch.b[:0], md, t)
+	if answer != nil && !s.fits(len(scratch.b), len(answer.Data)) {
+		if err := s.sendParts(ctx, md, answer); err != nil {
+			return err
+		}
+		md, answer = nil, nil
+		scratch.b = appendEnd(scratch.b[:0], nil, t)
+	}
+	// The peer may use the slot again as soon as it has the trailer, so the stream
+	// goes first. If it is gone, the peer has canceled it.
+	if !s.c.in.remove(s) {
+		return ErrCanceled
+	}
+	h := header{kind: kindTrailer, flags: flagFromIn, stream: s.id}
+	if md != nil {
+		h.flags |= flagHeader
+	}
+	if answer == nil {
+		return s.c.sendBlock(ctx, h, scratch.b)
+	}
+	h.flags |= flagMessage
+	if answer.Packed {
+		h.flags |= flagPacked
+	}
+	return s.c.send(ctx, h, scratch.b, answer.Data)
+}
+
+// fits tells whether an answer can be sent in the frame of the trailer, and spends its
+// credit if so.
+func (s *Stream) fits(blocks, size int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if blocks+size > s.c.w.most || s.credit < size+messageCost {
+		return false
+	}
+	s.credit -= size + messageCost
+	return true
+}
+
+// sendParts sends header and answer in frames of their own.
+func (s *Stream) sendParts(ctx context.Context, md metadata.MD, answer *Answer) error {
+	if md != nil {
+		if err := s.SendHeader(ctx, md); err != nil {
+			return err
+		}
+	}
+	return s.Send(ctx, answer.Data, answer.Packed, false)
+}
+
+// appendEnd appends the blocks of a trailer frame: a header block if md isn't nil, and
+// the trailer block, each behind its length.
+func appendEnd(b []byte, md metadata.MD, t *Trailer) []byte {
+	if md != nil {
+		b = appendBlock(b, func(b []byte) []byte { return appendMD(b, md) })
+	}
+	return appendBlock(b, t.append)
+}

@@ -1,0 +1,106 @@
+package direct
+
+import "sync"
+
+// MaxStreams is how many streams each end may have open at a time that it opened itself.
+const MaxStreams = 1 << 16
+
+// table holds the streams that one end opened. A stream's number is its slot with a
+// generation above it, so that finding one is an index, and a frame for a stream that
+// has ended is known from one for its successor.
+type table struct {
+	mu    sync.Mutex
+	slots []slot
+	free  []uint32 // of the opener
+	open  int
+}
+
+type slot struct {
+	s   *Stream
+	gen uint32
+}
+
+func slotOf(id uint64) uint32 { return uint32(id) }
+
+// add gives s a number. It fails if all slots are taken. It is the opener's way in.
+func (t *table) add(s *Stream) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var i uint32
+	switch {
+	case len(t.free) > 0:
+		i = t.free[len(t.free)-1]
+		t.free = t.free[:len(t.free)-1]
+	case len(t.slots) < MaxStreams:
+		i = uint32(len(t.slots))
+		t.slots = append(t.slots, slot{})
+	default:
+		return false
+	}
+	sl := &t.slots[i]
+	sl.gen++
+	sl.s = s
+	s.id = uint64(sl.gen)<<32 | uint64(i)
+	t.open++
+	return true
+}
+
+// put enters a stream under the number that the peer gave it. It is the acceptor's way in.
+func (t *table) put(s *Stream) error {
+	i := slotOf(s.id)
+	if i >= MaxStreams || s.id>>32 == 0 {
+		return violation("stream %#x", s.id)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if int(i) >= len(t.slots) {
+		t.slots = append(t.slots, make([]slot, int(i)+1-len(t.slots))...)
+	}
+	if t.slots[i].s != nil {
+		return violation("stream %#x opened over another", s.id)
+	}
+	t.slots[i].s = s
+	t.open++
+	return nil
+}
+
+// find is the stream with a number, or nil.
+func (t *table) find(id uint64) *Stream {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if i := slotOf(id); int(i) < len(t.slots) {
+		if s := t.slots[i].s; s != nil && s.id == id {
+			return s
+		}
+	}
+	return nil
+}
+
+// remove takes a stream out. It tells whether it was in.
+func (t *table) remove(s *Stream) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := slotOf(s.id)
+	if int(i) >= len(t.slots) || t.slots[i].s != s {
+		return false
+	}
+	t.slots[i].s = nil
+	t.open--
+	if s.ours {
+		t.free = append(t.free, i)
+	}
+	return true
+}
+
+// all is every stream.
+func (t *table) all() []*Stream {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := make([]*Stream, 0, t.open)
+	for _, sl := range t.slots {
+		if sl.s != nil {
+			all = append(all, sl.s)
+		}
+	}
+	return all
+}

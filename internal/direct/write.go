@@ -1,0 +1,240 @@
+package direct
+
+import (
+	"context"
+	"encoding/binary"
+	"sync"
+
+	"github.com/carp-rpc/carp-go/internal/shm"
+)
+
+// writing is the sending side of a connection.
+type writing struct {
+	mu    sync.Mutex
+	tx    *shm.Producer
+	most  int  // bytes of payload in a frame
+	dead  bool // the memory may be gone
+	queue []*turn
+	owed  map[owing]uint64 // control frames that did not fit
+}
+
+// turn is a sender's place in the queue for room.
+type turn struct{ wake chan struct{} }
+
+// owing names a control frame; there is one at most of each name, so what is owed is
+// bounded by the number of streams.
+type owing struct {
+	kind   kind
+	flags  flags
+	stream uint64
+}
+
+// reserve is room that only control frames may use, so that credit and cancellation
+// get through when data doesn't.
+const reserve = 16 * (headerSize + frameAlign)
+
+// maxOwed bounds the control frames for a peer that doesn't read.
+const maxOwed = 4 * MaxStreams
+
+func (w *writing) init(tx *shm.Producer) {
+	w.tx = tx
+	w.most = maxPayload(tx.Cap())
+	w.owed = map[owing]uint64{}
+}
+
+// kill makes all that follows fail, and returns when nobody is at the ring any more.
+func (w *writing) kill() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.dead = true
+}
+
+// put writes a frame if there is room for it and spare more bytes.
+func (w *writing) put(h header, a, b []byte, spare int) (bool, error) {
+	h.length = len(a) + len(b)
+	size := frameSize(h.length)
+	pad := w.padFor(size)
+	need := pad + size
+	free, err := w.tx.Free(need + spare)
+	if err != nil || free < need+spare {
+		return false, err
+	}
+	space, rest := w.tx.Space(need)
+	if pad > 0 {
+		header{kind: kindPad}.put(space)
+		space = rest
+	}
+	h.put(space)
+	copy(space[headerSize+copy(space[headerSize:], a):], b)
+	w.tx.Publish(need)
+	return true, nil
+}
+
+// padFor is how much of the ring's end is left unused before a frame of size bytes.
+func (w *writing) padFor(size int) int {
+	end, _ := w.tx.Space(w.tx.Cap()) // up to the ring's end
+	if len(end) < size {
+		return len(end)
+	}
+	return 0
+}
+
+// send writes a frame, waiting for its turn and for room. It fails when ctx or the
+// connection ends; the frame is not written then.
+func (c *Conn) send(ctx context.Context, h header, a, b []byte) error {
+	w := &c.w
+	w.mu.Lock()
+	if w.dead {
+		w.mu.Unlock()
+		return c.reason
+	}
+	if len(w.queue) == 0 {
+		ok, err := w.put(h, a, b, reserve)
+		if ok || err != nil {
+			return c.sent(err)
+		}
+	}
+	return c.sendInTurn(ctx, h, a, b)
+}
+
+// sent ends a stay at the ring: it unlocks, and wakes the peer if it sleeps.
+func (c *Conn) sent(err error) error {
+	w := &c.w
+	if len(w.owed) > 0 && err == nil {
+		err = w.settle()
+	}
+	need := w.tx.NeedWake()
+	w.mu.Unlock()
+	if need {
+		c.link.Ring()
+	}
+	if err != nil {
+		c.fail(err)
+	}
+	return err
+}
+
+// sendInTurn queues for room. It is called with w.mu locked.
+func (c *Conn) sendInTurn(ctx context.Context, h header, a, b []byte) error {
+	w := &c.w
+	t := &turn{wake: make(chan struct{}, 1)}
+	w.queue = append(w.queue, t)
+	for {
+		if w.dead {
+			w.mu.Unlock()
+			return c.reason
+		}
+		if w.queue[0] == t {
+			w.tx.Announce() // S1; put re-checks
+			ok, err := w.put(h, a, b, reserve)
+			if ok || err != nil {
+				w.leave(t)
+				return c.sent(err)
+			}
+		}
+		w.mu.Unlock()
+		err := c.awaitTurn(ctx, t)
+		w.mu.Lock()
+		if err != nil {
+			w.leave(t)
+			w.mu.Unlock()
+			return err
+		}
+	}
+}
+
+// awaitTurn sleeps until it is t's turn to try. If nobody reads, the caller reads a little
+// first: the peer may be waiting for us to do that before it makes room.
+func (c *Conn) awaitTurn(ctx context.Context, t *turn) error {
+	if c.lead.take() {
+		c.poll(pollBatch, false)
+		c.quitLead()
+	}
+	select {
+	case <-t.wake:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-c.done:
+		return c.reason
+	}
+}
+
+// leave takes t out of the queue and calls the next one up.
+func (w *writing) leave(t *turn) {
+	for i, q := range w.queue {
+		if q == t {
+			w.queue = append(w.queue[:i], w.queue[i+1:]...)
+			break
+		}
+	}
+	if len(w.queue) == 0 && len(w.owed) == 0 {
+		w.tx.Retract()
+	}
+	w.callUp()
+}
+
+// callUp lets the first in the queue try.
+func (w *writing) callUp() {
+	if len(w.queue) > 0 {
+		signal(w.queue[0].wake)
+	}
+}
+
+// roomFreed is called when the peer may have made room.
+func (c *Conn) roomFreed() {
+	w := &c.w
+	w.mu.Lock()
+	if w.dead {
+		w.mu.Unlock()
+		return
+	}
+	w.callUp()
+	c.sent(nil)
+}
+
+// control writes a control frame with a value, or sees to it that it will be
+// written. It never waits, so whoever reads may call it. Values of credit add up.
+func (c *Conn) control(k kind, f flags, stream, value uint64) {
+	w := &c.w
+	w.mu.Lock()
+	if w.dead {
+		w.mu.Unlock()
+		return
+	}
+	key := owing{k, f, stream}
+	if k == kindCredit {
+		value += w.owed[key]
+	}
+	w.owed[key] = value
+	if len(w.owed) > maxOwed {
+		w.mu.Unlock()
+		c.fail(violation("%d control frames unread", maxOwed))
+		return
+	}
+	c.sent(nil)
+}
+
+// settle writes what is owed as far as there is room, and announces that we wait for
+// more if need be.
+func (w *writing) settle() error {
+	for range 2 { // the second time after the announcement: S2
+		for key, value := range w.owed {
+			var payload [8]byte
+			binary.LittleEndian.PutUint64(payload[:], value)
+			ok, err := w.put(header{kind: key.kind, flags: key.flags, stream: key.stream}, payload[:], nil, 0)
+			if err != nil {
+				return err
+			}
+			if !ok {
+				break
+			}
+			delete(w.owed, key)
+		}
+		if len(w.owed) == 0 {
+			return nil
+		}
+		w.tx.Announce()
+	}
+	return nil
+}
