@@ -44,7 +44,7 @@ func Within(step string, err error) error {
 
 // Index is the step of a path to a list's element, or to the value of a map's key
 // that is not text.
-func Index(i any) string { return fmt.Sprintf("[%.64v]", i) }
+func Index(i any) string { return fmt.Sprintf("[%.64s]", fmt.Sprint(i)) }
 
 // Key is the step of a path to a field or the value of a text key.
 func Key(name string) string {
