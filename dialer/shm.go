@@ -28,6 +28,10 @@ func (c *Config) dialShm(ctx context.Context, addr string) (net.Conn, error) {
 // shmListener is shmconn's listener with shmConn as its conns.
 type shmListener struct{ *shmconn.Listener }
 
+// ShmListener is the listener below, for carpgrpc, which may let another protocol than
+// the byte stream be spoken on it.
+func (l shmListener) ShmListener() *shmconn.Listener { return l.Listener }
+
 // Accept waits for the next connection whose handshake has succeeded.
 func (l shmListener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()

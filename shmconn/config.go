@@ -148,9 +148,11 @@ func (r *resolved) check() error {
 	return nil
 }
 
-// options are the settings of the handshake.
-func (r *resolved) options() *shm.Options {
+// options are the settings of the handshake. protos are upper protocols that are fine
+// too, see package upper.
+func (r *resolved) options(protos []string) *shm.Options {
 	return &shm.Options{
+		Protos:    protos,
 		Ring:      r.RingSize,
 		RingLimit: r.MaxRingSize,
 		Backings:  shm.Of(shm.MemFD),

@@ -56,7 +56,9 @@ func newConn(sess *shm.Session, local, remote Addr, cfg *resolved) *Conn {
 	c := &Conn{sess: sess, local: local, remote: remote, closed: make(chan struct{})}
 	c.rd.init(cfg.spin(), c.readable)
 	c.wr.init(cfg.spin(), c.writable)
-	go sess.Await(c.rouse)
+	if sess.Info().Proto == "" { // otherwise somebody else will wait, see package upper
+		go sess.Await(c.rouse)
+	}
 	return c
 }
 

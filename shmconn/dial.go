@@ -14,14 +14,15 @@ import (
 // the abstract namespace. ctx bounds the whole of Dial; once it returned, ctx has no
 // effect on the connection. Errors are of type [*net.OpError].
 func Dial(ctx context.Context, addr string, cfg *Config) (*Conn, error) {
-	c, err := dial(ctx, addr, cfg)
+	c, err := dial(ctx, addr, cfg, nil)
 	if err != nil {
 		return nil, addrError("dial", addr, err)
 	}
 	return c, nil
 }
 
-func dial(ctx context.Context, addr string, cfg *Config) (*Conn, error) {
+// dial is Dial, with a wish for an upper protocol.
+func dial(ctx context.Context, addr string, cfg *Config, protos []string) (*Conn, error) {
 	r, err := cfg.resolve()
 	if err != nil {
 		return nil, err
@@ -39,7 +40,7 @@ func dial(ctx context.Context, addr string, cfg *Config) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	sess, err := connect(ctx, conn.(*net.UnixConn), r.options())
+	sess, err := connect(ctx, conn.(*net.UnixConn), r.options(protos))
 	if err != nil {
 		_ = conn.Close()
 		return nil, err

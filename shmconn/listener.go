@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"sync"
+	"sync/atomic"
 
 	"github.com/carp-rpc/carp-go/internal/shm"
 	"github.com/carp-rpc/carp-go/internal/unixsock"
@@ -15,6 +16,8 @@ type Listener struct {
 	sock *unixsock.Listener
 	addr Addr
 	cfg  *resolved
+
+	protos atomic.Pointer[[]string] // upper protocols that the user of the listener speaks
 
 	start sync.Once // of the accept loop, by the first Accept
 	conns chan *Conn

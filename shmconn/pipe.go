@@ -31,13 +31,13 @@ func pipe(cfg *Config) (*Conn, *Conn, error) {
 	}
 	accepted := make(chan outcome, 1)
 	go func() {
-		sess, err := shm.Accept(b, r.options())
+		sess, err := shm.Accept(b, r.options(nil))
 		if err != nil {
 			_ = b.Close() // or the dialler would wait for an answer
 		}
 		accepted <- outcome{sess, err}
 	}()
-	dialled, err := connect(context.Background(), a, r.options())
+	dialled, err := connect(context.Background(), a, r.options(nil))
 	if err != nil {
 		_ = a.Close() // or the listener would wait for an answer
 	}

@@ -94,7 +94,11 @@ func (l *Listener) handshake(conn *net.UnixConn) (*shm.Session, error) {
 	if err := conn.SetDeadline(time.Now().Add(l.cfg.HandshakeTimeout)); err != nil {
 		return nil, err
 	}
-	sess, err := shm.Accept(conn, l.cfg.options())
+	var protos []string
+	if p := l.protos.Load(); p != nil {
+		protos = *p
+	}
+	sess, err := shm.Accept(conn, l.cfg.options(protos))
 	if !l.shaker.settle(conn) && err == nil {
 		sess.Close()
 		return nil, errGivenUp

@@ -1,0 +1,27 @@
+// Package upper is the back door between shmconn and carpgrpc: how another protocol
+// than the byte stream comes to use the memory of a shared-memory connection.
+//
+// The functions are shmconn's, which sets them when it is initialised. They are here
+// because shmconn's users have no use for them.
+package upper
+
+import (
+	"context"
+	"net"
+
+	"github.com/carp-rpc/carp-go/internal/shm"
+)
+
+var (
+	// Offer makes a *shmconn.Listener agree to protocols, before its first Accept. Only
+	// who knows what to do with such a connection may call it.
+	Offer func(lis net.Listener, protos ...string)
+
+	// Dial is shmconn.Dial with a wish for one of protos. cfg is a *shmconn.Config.
+	Dial func(ctx context.Context, addr string, cfg any, protos ...string) (net.Conn, error)
+
+	// Session is what a *shmconn.Conn stands on, and the protocol that was agreed on: ""
+	// if it is the byte stream, which the conn is there for. Otherwise the session is
+	// the caller's from here on and the conn of no use.
+	Session func(conn net.Conn) (s *shm.Session, proto string)
+)
