@@ -7,6 +7,8 @@ import (
 	"google.golang.org/grpc/encoding"
 
 	"github.com/carp-rpc/carp-go/codecs/args"
+	"github.com/carp-rpc/carp-go/codecs/carp"
+	"github.com/carp-rpc/carp-go/codecs/json"
 	"github.com/carp-rpc/carp-go/codecs/msgpack"
 	"github.com/carp-rpc/carp-go/host/internal/bind"
 )
@@ -16,8 +18,8 @@ const protoCodec = "proto"
 
 // What the endpoints speak, for error texts and the trailer carp-accept-codec.
 const (
-	functionCodecs = "msgpack"
-	messageCodecs  = "msgpack"
+	functionCodecs = "carp,msgpack,json"
+	messageCodecs  = "proto,msgpack,json"
 )
 
 // dynamicCodec returns the codec for the arguments of functions of any type, or
@@ -26,6 +28,10 @@ func dynamicCodec(name string) args.Codec {
 	switch name {
 	case msgpack.Name:
 		return msgpack.Codec{}
+	case json.Name:
+		return json.Codec{}
+	case carp.Name:
+		return carp.Codec{}
 	}
 	return nil
 }
@@ -39,6 +45,8 @@ func messageCodec(name string) encoding.CodecV2 {
 		return encoding.GetCodecV2(protoCodec)
 	case msgpack.Name:
 		return msgpack.Codec{}
+	case json.Name:
+		return json.Codec{}
 	}
 	return nil
 }

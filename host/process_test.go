@@ -13,7 +13,7 @@ import (
 	"github.com/carp-rpc/carp-go/internal/testproc"
 )
 
-var dynamicCodecs = []string{"msgpack"}
+var dynamicCodecs = []string{"msgpack", "json", "carp"}
 
 // parent is what the tests export to child processes.
 type parent struct {
