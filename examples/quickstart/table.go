@@ -9,7 +9,7 @@ import (
 // printTable prints the rows, each with its median in proportion to that of
 // baseline, which is the first line.
 func printTable(out io.Writer, baseline *row, rows []*row) {
-	const line = "%-10s  %-9s  %-16s  %10s  %10s  %7s\n"
+	const line = "%-13s  %-9s  %-16s  %10s  %10s  %7s\n"
 	fmt.Fprintf(out, line, "transport", "codec", "method", "p50", "p99", "ratio")
 	for _, r := range append([]*row{baseline}, rows...) {
 		ratio := float64(r.percentile(50)) / float64(baseline.percentile(50))
