@@ -6,6 +6,7 @@ import (
 	"reflect"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
@@ -21,8 +22,8 @@ type generatedUnary struct {
 type generatedStream struct {
 	impl any
 	desc *grpc.StreamDesc
-	// internal methods, the link's above all, live as long as their peer does:
-	// shutting down doesn't wait for them.
+	// internal methods, the link's above all, live as long as their peer likes:
+	// shutting down doesn't wait for them but ends them.
 	internal bool
 }
 
@@ -60,7 +61,20 @@ func (g *generatedStream) serve(c *call) error {
 	if codec == nil {
 		return c.errUnknownCodec(messageCodecs)
 	}
-	return g.desc.Handler(g.impl, &serverStream{call: c, codec: codec})
+	stream := &serverStream{call: c, codec: codec}
+	if !g.internal {
+		return g.desc.Handler(g.impl, stream)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- g.desc.Handler(g.impl, stream) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-c.host.stopping:
+		// The call ends with this function, and with it what the handler may
+		// be waiting for.
+		return hostError(codes.Unavailable, "host %q is shutting down", c.host.label)
+	}
 }
 
 // serverStream is a call as the handler of a streaming method sees it.

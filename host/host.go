@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 
@@ -42,8 +43,10 @@ type Host struct {
 	mu          sync.Mutex
 	registerErr error
 	servers     map[*grpc.Server]struct{}
-	closing     bool // Shutdown or Close has begun: nothing new
-	active      int  // calls being served
+	closing     bool          // Shutdown or Close has begun: nothing new
+	stopping    chan struct{} // closed when internal streams have to end
+	stopOnce    sync.Once
+	active      int // calls being served
 	idle        chan struct{}
 }
 
@@ -56,7 +59,12 @@ var (
 // need not be unique. A new host has no connections; see Listen, Serve and
 // Connect.
 func New(label string, opts ...Option) (*Host, error) {
-	h := &Host{label: label, config: defaults(), servers: make(map[*grpc.Server]struct{})}
+	h := &Host{
+		label:    label,
+		config:   defaults(),
+		servers:  make(map[*grpc.Server]struct{}),
+		stopping: make(chan struct{}),
+	}
 	for _, o := range opts {
 		o.applyHost(&h.config)
 	}
@@ -156,7 +164,6 @@ func (h *Host) end(e endpoint) {
 	h.active--
 	if h.active == 0 && h.idle != nil {
 		close(h.idle)
-		h.idle = nil
 	}
 }
 
@@ -179,28 +186,65 @@ func (h *Host) usable() error {
 //
 //  1. peers are told that it takes no more calls, and it takes none;
 //  2. calls that peers have in flight here are awaited;
-//  3. then, or when ctx is done, Close does the rest.
+//  3. links are closed, and their answers handed over;
+//  4. then, or when ctx is done, Close does the rest.
 //
 // The error is that of ctx if there were calls left.
 func (h *Host) Shutdown(ctx context.Context) error {
-	h.mu.Lock()
-	h.closing = true
-	idle := h.idle
-	if h.active > 0 && idle == nil {
-		idle = make(chan struct{})
-		h.idle = idle
-	}
-	h.mu.Unlock()
-	h.health.Shutdown()
+	idle := h.refuseCalls()
 	err := h.peers.goaway(ctx, fmt.Sprintf("host %q is shutting down", h.label))
-	if idle != nil {
-		select {
-		case <-idle:
-		case <-ctx.Done():
-			err = ctx.Err()
-		}
+	select {
+	case <-idle:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err == nil {
+		h.stopStreams()
+		err = h.drainServers(ctx)
 	}
 	return errors.Join(err, h.Close())
+}
+
+// refuseCalls lets no more calls in. It returns a channel that is closed when
+// those that are being served have ended.
+func (h *Host) refuseCalls() <-chan struct{} {
+	h.health.Shutdown()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closing = true
+	if h.idle == nil {
+		h.idle = make(chan struct{})
+		if h.active == 0 {
+			close(h.idle)
+		}
+	}
+	return h.idle
+}
+
+// stopStreams ends the links, and the streams that clients keep open to watch.
+func (h *Host) stopStreams() {
+	h.stopOnce.Do(func() { close(h.stopping) })
+	h.peers.closeAll(ErrClosed)
+}
+
+// drainServers lets the servers hand over what they have been given to send.
+func (h *Host) drainServers(ctx context.Context) error {
+	h.mu.Lock()
+	servers := slices.Collect(maps.Keys(h.servers))
+	h.mu.Unlock()
+	for _, s := range servers {
+		drained := make(chan struct{})
+		go func() {
+			defer close(drained)
+			s.GracefulStop()
+		}()
+		select {
+		case <-drained:
+		case <-ctx.Done():
+			return ctx.Err() // Close stops the server, and so ends GracefulStop
+		}
+	}
+	return nil
 }
 
 // Close ends the host at once. Calls in flight fail with Unavailable at their
@@ -208,14 +252,13 @@ func (h *Host) Shutdown(ctx context.Context) error {
 // closed. Close returns when they are gone; it doesn't wait for exported
 // functions that ignore their contexts. Closing again has no effect.
 func (h *Host) Close() error {
+	h.refuseCalls()
 	h.mu.Lock()
-	h.closing = true
 	servers := h.servers
 	h.servers = nil
 	h.mu.Unlock()
-	h.health.Shutdown()
 	h.cancel()
-	h.peers.closeAll(ErrClosed)
+	h.stopStreams()
 	for s := range servers {
 		s.Stop()
 	}
