@@ -65,6 +65,8 @@ func callStrings(e *env, c client, s string, opts ...grpc.CallOption) {
 	var header metadata.MD
 	err := c.Invoke(e.ctx, stringsUnary, &s, &out, append(opts, grpc.Header(&header))...)
 	e.client("unary %q: %q %s, header %s", s, out, showError(err), showMD(header))
+	// The server answers what it can't decode before the handler knows.
+	e.awaitHandlers()
 
 	ctx, cancel := context.WithCancel(e.ctx)
 	defer e.awaitHandlersOf(cancel)

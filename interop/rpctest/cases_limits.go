@@ -64,6 +64,10 @@ func unaryLimits(e *env, server func(*ServerConfig), cl func(*ClientConfig)) {
 }
 
 func streamLimits(e *env, server func(*ServerConfig), cl func(*ClientConfig)) {
+	var cfg ClientConfig
+	if cl(&cfg); len(cfg.CallOptions) > 0 {
+		e.leaveToChance("server") // it may have begun a call that the client gives up
+	}
 	c := e.dial(e.serve(handlers{bidi: func(ss grpc.ServerStream) error {
 		in := new(message)
 		if err := ss.RecvMsg(in); err != nil {

@@ -35,8 +35,10 @@ func streamCases() []testCase {
 			name: "stream/send after half-close",
 			rule: "SendMsg after CloseSend fails with Internal and ends the call.",
 			run: func(e *env) {
+				read := newSignal()
 				c := e.pair(handlers{bidi: func(ss grpc.ServerStream) error {
 					e.readAll(ss)
+					read.happened()
 					e.wait(ss.Context().Done(), "the end of the handler's context")
 					e.server("context: %s", showError(ss.Context().Err()))
 					return nil
@@ -44,6 +46,7 @@ func streamCases() []testCase {
 				cs, err := c.bidi(e.ctx)
 				e.client("open: %s", showError(err))
 				e.closeSend(cs)
+				e.await(read, "the handler's io.EOF")
 				e.send(cs, "late")
 				e.recv(cs)
 				e.afterEnd(cs)
