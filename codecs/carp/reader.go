@@ -245,23 +245,23 @@ func (r *reader) More(t *engine.Token) (bool, error) {
 }
 
 // Key reads the key of the entry that is the current range. Where the entry ends
-// is kept in m, whose Len is of no other use in this format.
+// is kept in m, whose Num is of no other use.
 func (r *reader) Key(m, k *engine.Token) error {
 	outer, err := r.field(1, "the key of an entry")
 	if err != nil {
 		return err
 	}
-	m.Len = outer
+	m.Num = uint64(outer)
 	return r.Next(k)
 }
 
 // Value makes the value of an entry the current range.
 func (r *reader) Value(m *engine.Token) error {
-	r.end = m.Len
+	r.end = int(m.Num)
 	if _, err := r.field(2, "the value of an entry"); err != nil {
 		return err
 	}
-	if r.end != m.Len {
+	if r.end != int(m.Num) {
 		return r.fault("an entry with more than a key and a value")
 	}
 	return nil
