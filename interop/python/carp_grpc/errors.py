@@ -53,7 +53,7 @@ class RemoteExecutionError(Exception):
     """A call ended with an error instead of a result.
 
     Attributes:
-        name: the type name of the error at the side that raised it, as in Go's `*fs.PathError`
+        name: the type name of the error at the side that raised it, as in Go's `fs.PathError`
             or Python's `KeyError`; empty when the peer's gRPC runtime, or our own, made the error.
         code: the gRPC status code.
         message: the text that came with it.

@@ -84,10 +84,10 @@ async def test_served(peer: FakePeer, link: AioLink) -> None:
 
 
 async def test_errors_of_the_host(peer: FakePeer, link: AioLink) -> None:
-    peer.handler = lambda call: Response(Code.NOT_FOUND, "gone", "*fs.PathError")
+    peer.handler = lambda call: Response(Code.NOT_FOUND, "gone", "fs.PathError")
     with pytest.raises(RemoteExecutionError) as caught:
         await link.a.B()
-    assert (caught.value.code, caught.value.name) == (Code.NOT_FOUND, "*fs.PathError")
+    assert (caught.value.code, caught.value.name) == (Code.NOT_FOUND, "fs.PathError")
 
 
 async def test_cancellation_reaches_the_task(peer: FakePeer, link: AioLink) -> None:

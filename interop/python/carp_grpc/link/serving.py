@@ -44,6 +44,9 @@ _CODES: tuple[tuple[type[BaseException], grpc.StatusCode], ...] = (
     (MemoryError, _Code.RESOURCE_EXHAUSTED),
 )
 
+# The type names of errors that a host makes itself.
+BIND_ERROR, HOST_ERROR, REPLY_ERROR = "carp.BindError", "carp.HostError", "carp.ReplyError"
+
 # A text and what goes with it must fit into HTTP/2 headers on the way to clients beyond the link.
 _MAX_TEXT = 4 << 10
 _CUT = "… (cut)"
@@ -64,7 +67,8 @@ class Bound:
         try:
             payload = self.codec.encode_result(result)
         except errors.EncodeError as error:
-            return Response(_Code.INTERNAL, f"{self.context.method}: the result: {error}")
+            text = f"{self.context.method}: the result: {error}"
+            return Response(_Code.INTERNAL, text, REPLY_ERROR)
         return Response(payload=payload, metadata=tuple(self.context._trailers))
 
     def failed(self, error: BaseException) -> Response:
@@ -79,22 +83,25 @@ def bind(request: Request, function: Function | None, peer: str) -> Bound | Resp
     """Fit a request's arguments to its function, or say why the call cannot be made."""
     path = request.method
     if function is None:
-        return Response(_Code.UNIMPLEMENTED, f"{path}: nothing of this name is exported here")
+        text = f"{path}: nothing of this name is exported here"
+        return Response(_Code.UNIMPLEMENTED, text, HOST_ERROR)
     if request.instance:
-        return Response(_Code.NOT_FOUND, f"{path}: there is no object {request.instance!r} here")
+        text = f"{path}: there is no object {request.instance!r} here"
+        return Response(_Code.NOT_FOUND, text, HOST_ERROR)
     try:
         codec = codecs.lookup(request.codec)
     except ValueError:
         return Response(
             _Code.UNIMPLEMENTED,
             f"{path}: the codec {request.codec!r} is not spoken here",
+            HOST_ERROR,
             metadata=(("carp-accept-codec", ",".join(codecs.names())),),
         )
     try:
         args, kwargs = codec.decode_arguments(request.payload)
         function.check(args, kwargs)
     except (errors.DecodeError, TypeError) as error:
-        return Response(_Code.INVALID_ARGUMENT, f"{path}: {error}")
+        return Response(_Code.INVALID_ARGUMENT, f"{path}: {error}", BIND_ERROR)
     context = CallContext(path, peer, request.metadata, request.timeout)
     return Bound(function, args, kwargs, codec, context)
 

@@ -1,0 +1,261 @@
+"""Links between Python and a real Go host: each calls what the other exports."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import threading
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import grpc
+import pytest
+from conftest import GoHost, Hosts
+from test_values import EXACT, same
+
+from carp_grpc import AioLink, Link, RemoteExecutionError, current, register_error
+from carp_grpc.link import Limits
+
+Code = grpc.StatusCode
+DYNAMIC = ("msgpack", "json", "carp")
+
+
+@pytest.fixture(params=("unix", "tcp", "abstract"))
+def transport(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def link(gohost: GoHost) -> Iterator[Link]:
+    with Link(gohost.unix, "py", timeout=30.0) as link:
+        link.wait_ready(30)
+        yield link
+
+
+@pytest.fixture
+async def aio(gohost: GoHost) -> AsyncIterator[AioLink]:
+    async with AioLink(gohost.unix, "py", timeout=30.0) as link:
+        await asyncio.wait_for(link.wait_ready(), 30)
+        yield link
+
+
+def go_calls(link: Link, name: str, *args: Any, codec: str = "msgpack", **kwargs: Any) -> Any:
+    """Have the host call a function that is exported here."""
+    return link.Python.Call(name, codec, list(args), kwargs)
+
+
+def test_both_directions(gohost: GoHost, transport: str) -> None:
+    def add(a: int, b: int = 10) -> int:
+        return a + b
+
+    with Link(gohost.target(transport), timeout=30.0) as link:
+        link.export(add, f"add_{transport}")
+        assert link.Calculator.Add(1, b=2) == 3
+        link.Python.Await(f"add_{transport}")
+        for codec in DYNAMIC:
+            assert go_calls(link, f"add_{transport}", 1, 2, codec=codec) == 3
+            assert go_calls(link, f"add_{transport}", 1, codec=codec) == 11
+            assert go_calls(link, f"add_{transport}", codec=codec, b=1, a=2) == 3
+
+
+@pytest.mark.parametrize("codec", DYNAMIC)
+@pytest.mark.parametrize("name", EXACT)
+def test_values_through_both_ends(link: Link, name: str, codec: str) -> None:
+    """Python to Go to Python and all the way back."""
+    want = EXACT[name]
+    seen: list[Any] = []
+
+    def same_again(value: Any) -> Any:
+        seen.append(value)
+        return value
+
+    link.export(same_again)
+    link.Python.Await("same_again")
+    got = link.Python.Call.with_options(codec=codec)("same_again", codec, [want], {})
+    assert same(seen[0], want), f"{seen[0]!r} from {want!r}"
+    assert same(got, want), f"{got!r} from {want!r}"
+
+
+def test_object_and_unexport(link: Link) -> None:
+    class Store:
+        def __init__(self) -> None:
+            self.items: dict[str, Any] = {}
+
+        def Put(self, key: str, value: Any) -> None:
+            self.items[key] = value
+
+        def Get(self, key: str) -> Any:
+            return self.items[key]
+
+    link.export(Store(), "py.Store")
+    link.Python.Await("py.Store.Get")
+    assert go_calls(link, "py.Store.Put", "k", [1, 2]) is None
+    assert go_calls(link, "py.Store.Get", "k") == [1, 2]
+    outcome = link.Python.Fail("py.Store.Get", ["missing"], 0)
+    assert outcome["Exception"] == "KeyError" and outcome["Code"] == "Unknown"
+    link.unexport("py.Store")
+    while link.Python.Fail("py.Store.Get", ["k"], 0)["Code"] == "Unknown":
+        pass
+    outcome = link.Python.Fail("py.Store.Get", ["k"], 0)
+    assert (outcome["Code"], outcome["Remote"]) == ("Unavailable", False)
+
+
+class Late(Exception):
+    pass
+
+
+def test_errors(link: Link) -> None:
+    register_error("test.Late", Late)
+
+    def fail(kind: str) -> None:
+        raise {"late": Late("é"), "todo": NotImplementedError("t")}[kind]
+
+    link.export(fail)
+    link.Python.Await("fail")
+    assert link.Python.Fail("fail", ["late"], 0) == {
+        "Code": "Unknown",
+        "Exception": "test.Late",
+        "Message": "é",
+        "Remote": True,
+    }
+    assert link.Python.Fail("fail", ["todo"], 0)["Code"] == "Unimplemented"
+    assert link.Python.Fail("fail", [1, 2, 3], 0)["Code"] == "InvalidArgument"
+    with pytest.raises(RemoteExecutionError, match="division by zero") as caught:
+        link.Calculator.Div(1, 0)
+    assert caught.value.name == "errors.errorString"
+
+
+def test_metadata_and_deadline(link: Link) -> None:
+    def about() -> list[Any]:
+        call = current()
+        return [call.peer, call.method, call.time_remaining()]
+
+    link.export(about)
+    link.Python.Await("about")
+    peer, method, left = go_calls(link, "about")
+    assert (peer, method) == ("testhost", "/about/call")
+    assert 0 < left <= 30
+
+
+def test_cancellation_reaches_python(link: Link) -> None:
+    told = threading.Event()
+
+    def wait() -> None:
+        if current().wait_cancelled(30):
+            told.set()
+
+    link.export(wait)
+    link.Python.Await("wait")
+    outcome = link.Python.Fail("wait", [], 50_000_000)
+    assert outcome["Code"] == "DeadlineExceeded"
+    assert told.wait(30)
+
+
+async def test_cancellation_reaches_a_task(aio: AioLink) -> None:
+    cancelled = asyncio.Event()
+
+    async def wait() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    aio.export(wait, "wait_task")
+    await aio.Python.Await("wait_task")
+    outcome = await aio.Python.Fail("wait_task", [], 50_000_000)
+    assert outcome["Code"] == "DeadlineExceeded"
+    await asyncio.wait_for(cancelled.wait(), 30)
+
+
+def test_cancellation_reaches_go(link: Link) -> None:
+    with pytest.raises(RemoteExecutionError) as caught:
+        link.waiting.Wait.with_options(timeout=0.1)()
+    assert caught.value.code is Code.DEADLINE_EXCEEDED
+    link.waiting.Begun()
+    link.waiting.Ended()
+
+
+def test_many_from_go(link: Link) -> None:
+    def plus(a: int, b: int) -> int:
+        return a + b
+
+    link.export(plus)
+    count = 60  # goroutines at once; the link has 64 threads
+    assert link.Python.AddAll("plus", count) == sum(range(count)) + count
+
+
+async def test_aio_both_directions(aio: AioLink) -> None:
+    async def plus(a: int, b: int) -> int:
+        await asyncio.sleep(0)
+        return a + b
+
+    aio.export(plus, "aplus")
+    assert await aio.Calculator.Add(1, b=2) == 3
+    assert await aio.Python.AddAll("aplus", 500) == sum(range(500)) + 500
+    total, *sums = await asyncio.gather(
+        aio.Python.AddAll("aplus", 200), *(aio.Calculator.Add(i, i) for i in range(200))
+    )
+    assert total == sum(range(200)) + 200
+    assert sums == [2 * i for i in range(200)]
+
+
+def test_deeper_than_the_limit(gohost: GoHost) -> None:
+    """Python → Go → Python → Go …: refused when the threads are used up, and no hang."""
+    with Link(gohost.unix, workers=5, timeout=60.0) as link:
+
+        def deeper(n: int) -> int:
+            return n if n == 0 else int(go_calls(link, "deeper", n - 1)) + 1
+
+        link.export(deeper)
+        link.Python.Await("deeper")
+        assert go_calls(link, "deeper", 4) == 4
+        with pytest.raises(RemoteExecutionError) as caught:
+            go_calls(link, "deeper", 5)
+        assert caught.value.code is Code.RESOURCE_EXHAUSTED
+        assert go_calls(link, "deeper", 4) == 4
+
+
+def test_large_and_small_at_once(gohost: GoHost) -> None:
+    limits = Limits(max_payload=80 << 20, pool=160 << 20)
+    data = bytes(64 << 20)
+    with Link(gohost.unix, limits=limits, timeout=120.0) as link:
+        link.export(lambda value: value, "back")
+        link.Python.Await("back")
+        answers: list[Any] = []
+
+        def large() -> None:
+            answers.append(link.length(data))
+            answers.append(go_calls(link, "back", data[: 16 << 20]))
+
+        thread = threading.Thread(target=large)
+        thread.start()
+        small = 0
+        while thread.is_alive() or small < 100:
+            assert link.Calculator.Add(small, 1) == small + 1
+            small += 1
+        thread.join()
+        assert answers == [64 << 20, data[: 16 << 20]]
+
+
+def test_host_restarts(hosts: Hosts) -> None:
+    host = hosts.start()
+
+    def here() -> str:
+        return "here"
+
+    with Link(host.unix, timeout=30.0, wait_for_ready=True) as link:
+        link.export(here)
+        for _ in range(3):
+            link.Python.Await("here")
+            assert go_calls(link, "here") == "here"
+            host.kill()
+            with pytest.raises(RemoteExecutionError):
+                while True:
+                    link.Calculator.Add.with_options(wait_for_ready=False)(1, 2)
+            host = hosts.start()
+
+
+def test_dates_stay_dates(link: Link) -> None:
+    """The kinds that look most alike are told apart on the way through Go."""
+    assert link.echo(dt.date(2024, 1, 1)) == dt.date(2024, 1, 1)
+    assert type(link.echo(dt.date(2024, 1, 1))) is dt.date
