@@ -77,7 +77,7 @@ func testCalculator(t *testing.T, h *host.Host, codec string) {
 	if got, err := relay(ctx, codec, 21); err != nil || got != 42 {
 		t.Errorf("Relay = %v, %v", got, err)
 	}
-	large := make([]byte, 1<<20)
+	large := make([]byte, 300<<10)
 	for i := range large {
 		large[i] = byte(i * 7)
 	}
