@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net"
 	"os"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,52 +18,21 @@ type Conn struct {
 	local, remote Addr
 
 	rd, wr half
+	door   door
 	shut   atomic.Bool // CloseWrite was called
 
 	broken atomic.Pointer[error] // why the connection was given up, if it was
-	closed chan struct{}
-	close  sync.Once
+	closed atomic.Bool
 }
 
 var _ net.Conn = (*Conn)(nil)
 
-// half is what a Conn has for each direction.
-type half struct {
-	mu       sync.Mutex // held by the one Read or Write under way
-	wake     chan struct{}
-	deadline deadline
-	spin     shm.Spinner
-	ready    func() bool // for spin: there is something to do; may be used under mu only
-}
-
-func (h *half) init(spin time.Duration, ready func() bool) {
-	h.wake = make(chan struct{}, 1)
-	h.deadline.init()
-	h.spin.Max = spin
-	h.ready = ready
-}
-
-// rouse wakes the goroutine that is parked on h, or the next one to park.
-func (h *half) rouse() {
-	select {
-	case h.wake <- struct{}{}:
-	default:
-	}
-}
-
 func newConn(sess *shm.Session, local, remote Addr, cfg *resolved) *Conn {
-	c := &Conn{sess: sess, local: local, remote: remote, closed: make(chan struct{})}
-	c.rd.init(cfg.spin(), c.readable)
-	c.wr.init(cfg.spin(), c.writable)
-	if sess.Info().Proto == "" { // otherwise somebody else will wait, see package upper
-		go sess.Await(c.rouse)
-	}
+	c := &Conn{sess: sess, local: local, remote: remote}
+	c.door.init(sess)
+	c.rd.init(sess.RX(), cfg.spin(), c.lookRead, func() { c.door.rouse(&c.rd) })
+	c.wr.init(sess.TX(), cfg.spin(), c.lookWrite, func() { c.door.rouse(&c.wr) })
 	return c
-}
-
-func (c *Conn) rouse() {
-	c.rd.rouse()
-	c.wr.rouse()
 }
 
 // LocalAddr is the address listened on, or an Addr without a name for the end that
@@ -92,7 +60,7 @@ func (c *Conn) SetReadDeadline(t time.Time) error { return c.setDeadlines(t, &c.
 func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadlines(t, &c.wr) }
 
 func (c *Conn) setDeadlines(t time.Time, halves ...*half) error {
-	if c.isClosed() {
+	if c.closed.Load() {
 		return c.opError("set", net.ErrClosed)
 	}
 	for _, h := range halves {
@@ -106,55 +74,79 @@ func (c *Conn) setDeadlines(t time.Time, halves ...*half) error {
 // then io.EOF; its Writes fail with EPIPE. Close never blocks, and the second
 // call returns an error that wraps net.ErrClosed.
 func (c *Conn) Close() error {
-	err := net.ErrClosed
-	c.close.Do(func() {
-		close(c.closed)
-		c.sess.Close()
-		err = nil
-	})
-	return c.opError("close", err)
+	if !c.closed.CompareAndSwap(false, true) {
+		return c.opError("close", net.ErrClosed)
+	}
+	c.end()
+	return nil
 }
 
-func (c *Conn) isClosed() bool {
-	select {
-	case <-c.closed:
-		return true
-	default:
-		return false
-	}
+// end closes the session, which wakes whoever waits at the door.
+func (c *Conn) end() {
+	c.sess.Close()
+	c.rd.deadline.stop()
+	c.wr.deadline.stop()
 }
 
 // fail gives the connection up because of what the peer did. The reason sticks.
 func (c *Conn) fail(err error) error {
 	if c.broken.CompareAndSwap(nil, &err) {
-		c.sess.Close()
-		c.rouse()
+		c.end()
 	}
-	return err
+	return *c.broken.Load()
 }
 
 // usable tells why a Read or Write of half h can't go on, or nil.
 func (c *Conn) usable(h *half) error {
-	if broken := c.broken.Load(); broken != nil {
-		return *broken
-	}
-	if c.isClosed() {
+	switch {
+	case c.closed.Load():
 		return net.ErrClosed
-	}
-	if h.deadline.expired.Load() {
+	case c.broken.Load() != nil:
+		return *c.broken.Load()
+	case h.deadline.past.Load():
 		return os.ErrDeadlineExceeded
+	default:
+		return nil
 	}
-	return nil
 }
 
-// park sleeps until the doorbell rings, or h is not usable any more.
-func (c *Conn) park(h *half) error {
-	select {
-	case <-h.wake:
-	case <-h.deadline.Passed():
-	case <-c.closed:
+// ended is why h is not usable when the session is closed already.
+func (c *Conn) ended(h *half) error {
+	if err := c.usable(h); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
 	}
-	return c.usable(h)
+	return net.ErrClosed
+}
+
+// await waits until half h has something to do. It is the sleeper of package shm's
+// documentation: it announces itself anew before each look that can lead to sleep.
+func (c *Conn) await(h *half) error {
+	for vain := 0; ; vain++ {
+		if err := c.usable(h); err != nil {
+			return err
+		}
+		if ok, err := h.look(); ok || err != nil {
+			return c.checked(err)
+		}
+		if h.spin.Spin(h.ready) {
+			continue
+		}
+		calm(vain)
+		h.ring.Announce()
+		if !h.ready() && c.usable(h) == nil {
+			c.door.park(h)
+		}
+		h.ring.Retract()
+	}
+}
+
+// calm bounds what a peer can cost us that wakes us without a reason, by ringing or
+// by taking announcements away. A well-behaved one does so once in a while.
+func calm(vain int) {
+	const tolerated = 64
+	if vain >= tolerated {
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // checked makes the connection fail if err says that the peer broke the protocol.

@@ -6,60 +6,63 @@ import (
 	"time"
 )
 
-// deadline is the deadline of one direction of a connection. The zero value is
-// not ready; see init.
+// deadline is the deadline of one direction of a connection. It allocates once, however
+// often it is moved. The zero value is none, but needs expired to be set.
 type deadline struct {
-	expired atomic.Bool // for those who don't wait
+	past    atomic.Bool
+	expired func() // called when the deadline has passed
 
 	mu    sync.Mutex
+	at    time.Time
 	timer *time.Timer
-	set   int           // counts calls of Set, so that a late timer knows that it is
-	past  chan struct{} // closed when the deadline passes
 }
 
-func (d *deadline) init() { d.past = make(chan struct{}) }
-
-// Set moves the deadline; the zero time is none. Whoever waits on the channel
-// that Passed gave is woken when the deadline passes, also by a later Set.
+// Set moves the deadline; the zero time is none.
 func (d *deadline) Set(t time.Time) {
 	d.mu.Lock()
+	d.at = t
+	left := time.Until(t)
+	over := !t.IsZero() && left <= 0
+	d.past.Store(over)
+	switch {
+	case t.IsZero() || over:
+		if d.timer != nil {
+			d.timer.Stop()
+		}
+	case d.timer == nil:
+		d.timer = time.AfterFunc(left, d.fire)
+	default:
+		d.timer.Reset(left)
+	}
+	d.mu.Unlock()
+	if over {
+		d.expired()
+	}
+}
+
+// fire is called by the timer, which may be late or, where the clock was set back, early.
+func (d *deadline) fire() {
+	d.mu.Lock()
+	left := time.Until(d.at)
+	pending := !d.at.IsZero()
+	switch {
+	case pending && left > 0:
+		d.timer.Reset(left)
+	case pending:
+		d.past.Store(true)
+	}
+	d.mu.Unlock()
+	if pending && left <= 0 {
+		d.expired()
+	}
+}
+
+// stop lets go of the timer.
+func (d *deadline) stop() {
+	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.set++
+	d.at = time.Time{}
 	if d.timer != nil {
 		d.timer.Stop()
-		d.timer = nil
 	}
-	if d.expired.Load() {
-		d.expired.Store(false)
-		d.past = make(chan struct{})
-	}
-	if t.IsZero() {
-		return
-	}
-	if left := time.Until(t); left > 0 {
-		set := d.set
-		d.timer = time.AfterFunc(left, func() { d.expire(set) })
-		return
-	}
-	d.expireLocked()
-}
-
-// Passed is a channel that is closed when the deadline passes.
-func (d *deadline) Passed() <-chan struct{} {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.past
-}
-
-func (d *deadline) expire(set int) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.set == set {
-		d.expireLocked()
-	}
-}
-
-func (d *deadline) expireLocked() {
-	d.expired.Store(true)
-	close(d.past)
 }

@@ -21,7 +21,7 @@
 //
 // A Read that finds nothing, and a Write that finds the ring full, sleeps until the peer
 // rings. A sleeping goroutine takes no CPU and no thread: an idle connection costs one
-// file descriptor, one goroutine and its memory. [Config.Wait] can make it spin for a
+// file descriptor and its memory, and no goroutine but the caller's. [Config.Wait] can make it spin for a
 // moment first.
 //
 // # Deadlines and Close

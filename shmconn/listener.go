@@ -84,7 +84,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 // A blocked Accept fails with an error that wraps [net.ErrClosed], as does a
 // second Close. Connections that were accepted go on.
 func (l *Listener) Close() error {
-	err := error(addrError("close", l.addr.Name, net.ErrClosed))
+	err := addrError("close", l.addr.Name, net.ErrClosed)
 	l.close.Do(func() {
 		close(l.closed)
 		err = l.sock.Close()

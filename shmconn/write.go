@@ -1,9 +1,6 @@
 package shmconn
 
-import (
-	"net"
-	"syscall"
-)
+import "syscall"
 
 // publishChunk is how much of a large Write is published at a time: the peer copies one
 // chunk out while the next one is copied in.
@@ -21,23 +18,21 @@ func (c *Conn) Write(p []byte) (int, error) {
 func (c *Conn) write(p []byte) (n int, err error) {
 	c.wr.mu.Lock()
 	defer c.wr.mu.Unlock()
-	if err := c.usable(&c.wr); err != nil {
-		return 0, err
-	}
-	if c.shut.Load() {
-		return 0, syscall.EPIPE
-	}
 	if !c.sess.Acquire() {
-		return 0, net.ErrClosed
+		return 0, c.ended(&c.wr)
 	}
 	defer c.sess.Release()
+	if len(p) == 0 {
+		return 0, c.usable(&c.wr)
+	}
+	tx := c.sess.TX()
 	for n < len(p) {
-		if err := c.awaitWritable(); err != nil {
+		if err := c.await(&c.wr); err != nil {
 			return n, err
 		}
-		m, err := c.sess.TX().Write(p[n:min(len(p), n+publishChunk)])
+		m, err := tx.Write(p[n:min(len(p), n+publishChunk)])
 		n += m
-		if c.sess.TX().NeedWake() {
+		if tx.NeedWake() {
 			c.sess.Ring()
 		}
 		if err != nil {
@@ -54,11 +49,11 @@ func (c *Conn) CloseWrite() error { return c.opError("close", c.closeWrite()) }
 
 func (c *Conn) closeWrite() error {
 	c.shut.Store(true)
-	c.wr.rouse() // a Write under way gives up and lets go of the lock
+	c.door.rouse(&c.wr) // a Write under way gives up and lets go of the lock
 	c.wr.mu.Lock()
 	defer c.wr.mu.Unlock()
 	if !c.sess.Acquire() {
-		return net.ErrClosed
+		return c.ended(&c.wr)
 	}
 	defer c.sess.Release()
 	tx := c.sess.TX()
@@ -69,34 +64,11 @@ func (c *Conn) closeWrite() error {
 	return nil
 }
 
-// awaitWritable waits until there is room for a byte, or nobody will ever read it.
-func (c *Conn) awaitWritable() error {
-	for {
-		if c.shut.Load() {
-			return syscall.EPIPE
-		}
-		if n, err := c.sess.Writable(1); n > 0 || err != nil {
-			return c.checked(err)
-		}
-		if c.wr.spin.Spin(c.wr.ready) {
-			continue
-		}
-		tx := c.sess.TX()
-		tx.Announce()
-		if c.writable() {
-			tx.Retract()
-			continue
-		}
-		err := c.park(&c.wr)
-		tx.Retract()
-		if err != nil {
-			return err
-		}
+// lookWrite tells whether there is room for a byte, or why nobody will ever read it.
+func (c *Conn) lookWrite() (bool, error) {
+	if c.shut.Load() {
+		return false, syscall.EPIPE
 	}
-}
-
-// writable tells whether awaitWritable has something to return.
-func (c *Conn) writable() bool {
 	n, err := c.sess.Writable(1)
-	return n > 0 || err != nil || c.shut.Load() || c.sess.Closed()
+	return n > 0, err
 }

@@ -53,12 +53,16 @@
 // woken and finds nothing announces again (S1) before it re-checks (S2) and
 // parks (S3). Without that rule it sleeps for ever.
 //
+// A sleeper that expects to be woken within microseconds may nap instead, in a
+// futex on the wait word: wait = 2. The waker then wakes it through the futex, and
+// needs no doorbell. A nap is bounded in time.
+//
 // # The doorbell
 //
-// The doorbell is one byte on the unix socket, sent without blocking. A full
-// socket buffer means that a wake-up is pending already. The socket is also how
-// the end of a peer is noticed: the kernel closes it when the peer's process is
-// gone, however it went.
+// The doorbell is one byte on the unix socket, sent without blocking. The sleeper waits
+// for the poller to report the socket, and reads no bells but in bulk (doorbell_linux.go
+// says why and why that is safe). The socket is also how the end of a peer is noticed: the
+// kernel closes it when the peer's process is gone, however it went.
 //
 // # Trust
 //

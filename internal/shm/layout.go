@@ -29,6 +29,8 @@ import (
 //	0x088   4     rst    consumer: will read no more      producer
 //	0x100   4     rwait  consumer sets, producer clears   both
 //	0x180   4     wwait  producer sets, consumer clears   both
+//
+// wait.go has the values of the wait words.
 const (
 	offMagic    = 0x000
 	offVersion  = 0x008

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 )
 
 // ErrCorrupt is wrapped by every error about a segment or a message that a
@@ -33,6 +34,8 @@ type Producer struct {
 	tail uint64 // ours; the shared word is a copy for the consumer
 	head uint64 // the consumer's, as last loaded and checked
 	wake int    // free bytes below which a waiting producer is left asleep
+
+	announced uint32 // counts Announce; atomic, for who waits on the doorbell
 }
 
 // Consumer is the reading end of a ring. Its methods, but for [Consumer.CloseRead],
@@ -43,6 +46,8 @@ type Consumer struct {
 	head uint64 // ours; the shared word is a copy for the producer
 	tail uint64 // the producer's, as last loaded and checked
 	wake int    // see Producer
+
+	announced uint32 // see Producer
 }
 
 // wakeShare is the part of a ring that must be free before a consumer wakes a
@@ -75,6 +80,7 @@ func (p *Producer) Free(want int) (int, error) {
 		return 0, fmt.Errorf("%w: head moved from %d to %d with tail at %d", ErrCorrupt, p.head, head, p.tail)
 	}
 	p.head = head
+	raceAcquire()
 	return len(p.buf) - int(p.tail-head), nil
 }
 
@@ -106,20 +112,36 @@ func (p *Producer) Publish(n int) {
 	p.w.tail.Store(p.tail) // P2; as W1 it comes before W2 in NeedWake
 }
 
-// NeedWake tells whether the consumer sleeps. It takes the announcement away: who
-// is told true must ring the doorbell.
+// NeedWake tells whether the consumer waits for the doorbell. It takes the announcement
+// away: who is told true must ring. A consumer that naps is woken by NeedWake itself.
 func (p *Producer) NeedWake() bool { return takeWait(p.w.rwait) }
 
 // Announce says that the producer is about to sleep (S1). The caller re-checks
 // Free and Reset before it parks.
-func (p *Producer) Announce() { p.w.wwait.Store(1) }
+func (p *Producer) Announce() {
+	atomic.AddUint32(&p.announced, 1)
+	p.w.wwait.Store(parked)
+}
+
+// Announced tells whether the announcement still stands: nobody took it to ring.
+func (p *Producer) Announced() bool { return p.w.wwait.Load() == parked }
 
 // Retract takes the announcement back. A wake-up may be under way all the same.
-func (p *Producer) Retract() { p.w.wwait.Store(0) }
+func (p *Producer) Retract() { p.w.wwait.Store(awake) }
+
+// Nap sleeps until the consumer takes bytes, or the time is up. It costs the peer less
+// than the doorbell, but it holds a thread, and maybe a processor of Go's scheduler,
+// so it is for moments. It tells what ready says in the end.
+func (p *Producer) Nap(limit time.Duration, ready func() bool) bool {
+	return nap(p.w.wwait, limit, ready)
+}
 
 // CloseWrite says that no byte will follow those published. It must not run
 // together with Publish.
-func (p *Producer) CloseWrite() { p.w.fin.Store(1) }
+func (p *Producer) CloseWrite() {
+	raceRelease()
+	p.w.fin.Store(1)
+}
 
 // Reset tells whether the consumer said that it will read no more.
 func (p *Producer) Reset() bool { return p.w.rst.Load() != 0 }
@@ -176,12 +198,14 @@ func (c *Consumer) Consume(n int) {
 	if n == 0 {
 		return
 	}
+	raceRelease()
 	c.head += uint64(n)
 	c.w.head.Store(c.head) // C3; as W1 it comes before W2 in NeedWake
 }
 
-// NeedWake tells whether the producer sleeps and has room enough to be woken. It
-// takes the announcement away: who is told true must ring the doorbell.
+// NeedWake tells whether the producer waits for the doorbell and has room enough to be
+// woken. It takes the announcement away: who is told true must ring. A producer that naps
+// is woken by NeedWake itself.
 //
 // The room is reckoned with the tail that the consumer knows. A producer that
 // sleeps has filled the ring, so this consumer will come to know all of it
@@ -195,10 +219,21 @@ func (c *Consumer) NeedWake() bool {
 
 // Announce says that the consumer is about to sleep (S1). The caller re-checks
 // Len and Ended before it parks.
-func (c *Consumer) Announce() { c.w.rwait.Store(1) }
+func (c *Consumer) Announce() {
+	atomic.AddUint32(&c.announced, 1)
+	c.w.rwait.Store(parked)
+}
+
+// Announced tells whether the announcement still stands: nobody took it to ring.
+func (c *Consumer) Announced() bool { return c.w.rwait.Load() == parked }
 
 // Retract takes the announcement back. A wake-up may be under way all the same.
-func (c *Consumer) Retract() { c.w.rwait.Store(0) }
+func (c *Consumer) Retract() { c.w.rwait.Store(awake) }
+
+// Nap sleeps until the producer publishes bytes, or the time is up. See [Producer.Nap].
+func (c *Consumer) Nap(limit time.Duration, ready func() bool) bool {
+	return nap(c.w.rwait, limit, ready)
+}
 
 // CloseRead says that the consumer will read no more.
 func (c *Consumer) CloseRead() { c.w.rst.Store(1) }
@@ -206,13 +241,12 @@ func (c *Consumer) CloseRead() { c.w.rst.Store(1) }
 // Ended tells whether the producer said that no byte follows those published.
 // fin is stored after the last tail, so a caller that is told true looks at
 // Len once more: what it finds then is all.
-func (c *Consumer) Ended() bool { return c.w.fin.Load() != 0 }
-
-// takeWait is W2 and W3: it tells whether the other end had announced a sleep,
-// and takes the announcement away. The plain load keeps the word's cache line
-// shared while nobody sleeps.
-func takeWait(wait *atomic.Uint32) bool {
-	return wait.Load() == 1 && wait.CompareAndSwap(1, 0)
+func (c *Consumer) Ended() bool {
+	if c.w.fin.Load() == 0 {
+		return false
+	}
+	raceAcquire()
+	return true
 }
 
 // pieces is the n bytes of the ring buf from index at on.

@@ -1,7 +1,6 @@
 package shm
 
 import (
-	"errors"
 	"io"
 	"net"
 	"sync"
@@ -35,33 +34,34 @@ type Session struct {
 	tx   Producer
 	rx   Consumer
 
-	ctl *net.UnixConn
-	raw syscall.RawConn
+	ctl  *net.UnixConn
+	door doorbell
 
-	refs  atomic.Int64 // references to the mapping, and closedBit
-	unmap sync.Once
-	gone  atomic.Bool // the peer's end of the socket is closed
+	refs    atomic.Int64 // references to the mapping, and closedBit
+	unmap   sync.Once
+	gone    atomic.Bool // the peer's end of the socket is closed
+	awaited atomic.Bool // Await was called: it closes ctl
 }
 
 // closedBit in refs says that Close was called. It is far above any count.
 const closedBit = 1 << 40
 
-// newSession makes a session of a mapped segment. The dialler writes ring 0 and
-// reads ring 1, the listener the other way round.
+// newSession makes a session of a mapped segment, which it closes if it fails. The
+// dialler writes ring 0 and reads ring 1, the listener the other way round.
 func newSession(seg *Segment, ctl *net.UnixConn, dialler bool, info Info) (*Session, error) {
-	raw, err := ctl.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
 	out, in := 0, 1
 	if !dialler {
 		out, in = in, out
 	}
 	info.Backing = seg.backing
-	s := &Session{info: info, seg: seg, ctl: ctl, raw: raw}
+	s := &Session{info: info, seg: seg, ctl: ctl}
 	s.tx = newProducer(seg.ring(out))
 	s.rx = newConsumer(seg.ring(in))
 	s.refs.Store(1) // Close's own
+	if err := s.initDoorbell(); err != nil {
+		_ = seg.close()
+		return nil, err
+	}
 	return s, nil
 }
 
@@ -96,27 +96,14 @@ func (s *Session) Release() {
 // Closed tells whether Close was called.
 func (s *Session) Closed() bool { return s.refs.Load() >= closedBit }
 
-// Gone tells whether the peer's end of the socket is closed. All that the peer
-// ever stored is visible to a caller that is told true.
+// Gone tells whether the peer's end of the socket is closed, as far as Wait, Await or
+// Ring noticed. All that the peer ever stored is visible to a caller that is told
+// true.
 func (s *Session) Gone() bool { return s.gone.Load() }
 
-// Await waits on the doorbell and calls woken after each wake-up, until the
-// socket ends. It then says so in Gone and calls woken once more. It is for one
-// goroutine; it holds no reference and returns soon after Close.
-func (s *Session) Await(woken func()) {
-	var buf [64]byte // more bells than anybody will find worth coalescing
-	for {
-		n, err := s.ctl.Read(buf[:])
-		if n > 0 {
-			woken()
-			continue
-		}
-		if err == nil || errors.Is(err, io.EOF) || !errors.Is(err, net.ErrClosed) {
-			s.gone.Store(true)
-		}
-		woken()
-		return
-	}
+func (s *Session) setGone() {
+	raceAcquire()
+	s.gone.Store(true)
 }
 
 // State of the incoming ring, as [Session.Readable] tells it.
@@ -167,6 +154,7 @@ func (s *Session) Close() {
 		s.rx.CloseRead()
 		s.Release()
 	}
+	raceRelease()
 	for {
 		refs := s.refs.Load()
 		if refs >= closedBit {
@@ -176,6 +164,6 @@ func (s *Session) Close() {
 			break
 		}
 	}
-	_ = s.ctl.Close()
+	s.hangUp()
 	s.Release()
 }

@@ -22,5 +22,22 @@ func Connect(*net.UnixConn, *Options) (*Session, error) { return nil, errPlatfor
 // Accept is the listener's side of the handshake.
 func Accept(*net.UnixConn, *Options) (*Session, error) { return nil, errPlatform }
 
-// Ring wakes the peer's Await.
+type doorbell struct{}
+
+func (s *Session) initDoorbell() error { return errPlatform }
+func (s *Session) hangUp()             {}
+
+// Ring wakes the peer's Wait or Await.
 func (s *Session) Ring() {}
+
+// Wait sleeps until the doorbell rings.
+func (s *Session) Wait(func() bool) {}
+
+// Kick makes a Wait under way return, and later ones return at once, until Unkick.
+func (s *Session) Kick() {}
+
+// Unkick makes Wait wait again.
+func (s *Session) Unkick() {}
+
+// Await waits on the doorbell for as long as the session lives.
+func (s *Session) Await(func()) {}
