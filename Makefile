@@ -42,6 +42,7 @@ test: ## everything a change has to pass: about 10 minutes on 2 cores when nothi
 	@$(PART) race $(MAKE) race
 	@$(PART) nested $(MAKE) test-nested
 	@$(PART) python $(MAKE) test-python
+	@$(PART) examples $(MAKE) examples
 	@$(PART) generated $(MAKE) check-generate
 	@$(PART) cross $(MAKE) cross
 
@@ -104,7 +105,8 @@ fuzz: ## run each fuzz target for FUZZ_SECONDS
 	@scripts/fuzz $(FUZZ_SECONDS)
 
 .PHONY: soak
-soak: ## repeat all tests for SOAK_SECONDS, on 1, 2 and 4 processors, then fuzz
+soak: ## check the model, repeat all tests for SOAK_SECONDS on 1, 2 and 4 processors, fuzz
+	@$(PART) model internal/shm/model/check.sh
 	@$(PART) repeat scripts/soak $(SOAK_SECONDS)
 	@$(PART) fuzz $(MAKE) fuzz
 
@@ -113,7 +115,7 @@ bench: ## run the benchmarks that BENCH selects
 	@go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
 .PHONY: examples
-examples: ## run the quickstart
+examples: ## run the quickstart; its table is a measurement only on a quiet machine
 	@go run ./examples/quickstart
 
 .PHONY: clean

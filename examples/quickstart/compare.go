@@ -24,7 +24,7 @@ func compare(ctx context.Context, out io.Writer, socket string, callers []*calle
 	var rows []*row
 	for _, c := range callers {
 		rows = append(rows, greetRow(c.transport, c.greeter))
-		for _, codec := range []string{"msgpack", "json"} {
+		for _, codec := range []string{"msgpack", "json", "carp"} {
 			r, err := addRow(ctx, c, codec)
 			if err != nil {
 				return err
