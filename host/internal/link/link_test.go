@@ -188,9 +188,9 @@ func TestInterleaving(t *testing.T) {
 		if ids[1] < 9 || ids[3] < 9 {
 			t.Errorf("20 chunks of two payloads were not sent in turn: %v", ids)
 		}
+		synctest.Wait() // for the credit to arrive: a chunk is now being sent
 		go l.Call(t.Context(), &link.Request{Method: "/small"})
 		synctest.Wait()
-		// One chunk was being sent when the call came.
 		if take(); take().GetCall().GetMethod() != "/small" {
 			t.Error("the small call waits behind chunks")
 		}
@@ -285,6 +285,13 @@ func TestCancel(t *testing.T) {
 		cancel()
 		if f, _ := peer.Recv(); f.GetCancel() == nil {
 			t.Errorf("%v, want a cancel", f)
+		}
+		peer.Send(credit(1, 1<<20))
+		synctest.Wait()
+		select {
+		case f := <-peer.in:
+			t.Errorf("%v was sent of a call that was given up", f)
+		default:
 		}
 	})
 	run("while the request is being received", t, func(t *testing.T) {
