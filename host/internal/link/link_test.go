@@ -215,7 +215,10 @@ func TestWindows(t *testing.T) {
 				if err != nil {
 					return
 				}
-				frames <- f
+				select {
+				case frames <- f:
+				case <-peer.closed:
+				}
 			}
 		}()
 		for {
@@ -259,6 +262,7 @@ func TestCancel(t *testing.T) {
 			deadline, _ := c.Context().Deadline()
 			left <- time.Until(deadline)
 			<-c.Context().Done()
+			<-t.Context().Done() // not before the caller sees its own deadline
 			c.Reply(link.Result{})
 		}
 		a, _ := pair(t, config(t, true, unserved), config(t, false, wait))
