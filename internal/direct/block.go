@@ -15,7 +15,11 @@ type Request struct {
 	Subtype   string        // content-subtype; "" is proto
 	Encoding  string        // of messages with the compressed mark
 	Timeout   time.Duration // that is left; 0 is none, negative has passed
-	MD        metadata.MD   // of the caller, keys in lower case
+	MD        metadata.MD   // keys in lower case
+
+	// Pairs are more of MD, names and values in turn, for who opens a stream. What the
+	// peer receives is all in MD.
+	Pairs []string
 }
 
 // Trailer is what ends a stream.
@@ -38,7 +42,7 @@ func (r *Request) append(b []byte) []byte {
 	b = appendString(b, r.Subtype)
 	b = appendString(b, r.Encoding)
 	b = binary.AppendVarint(b, int64(r.Timeout))
-	return appendMD(b, r.MD)
+	return appendMD(b, r.MD, r.Pairs...)
 }
 
 func parseRequest(block []byte, r *Request) error {
@@ -79,9 +83,9 @@ func appendString(b []byte, s string) []byte {
 	return append(b, s...)
 }
 
-// appendMD appends the number of pairs and the pairs. Values of a key keep their order.
-func appendMD(b []byte, md metadata.MD) []byte {
-	pairs := 0
+// appendMD appends the number of pairs and the pairs: those of md, and more. Values of a key keep their order.
+func appendMD(b []byte, md metadata.MD, more ...string) []byte {
+	pairs := len(more) / 2
 	for _, vs := range md {
 		pairs += len(vs)
 	}
@@ -91,6 +95,9 @@ func appendMD(b []byte, md metadata.MD) []byte {
 			b = appendString(b, k)
 			b = appendString(b, v)
 		}
+	}
+	for _, s := range more {
+		b = appendString(b, s)
 	}
 	return b
 }

@@ -32,17 +32,17 @@ func echoes() methods {
 		"/unary": {Unary: true, MaxRecv: large, Serve: func(s *direct.Stream) {
 			m, err := s.Recv(ctx)
 			if err != nil {
-				s.Finish(ctx, nil, nil, &direct.Trailer{Code: codes.Internal, Message: err.Error()})
+				s.Finish(ctx, nil, direct.Answer{}, &direct.Trailer{Code: codes.Internal, Message: err.Error()})
 				return
 			}
 			defer m.Free()
-			s.Finish(ctx, nil, &direct.Answer{Data: m.Bytes()}, &direct.Trailer{MD: s.Request().MD})
+			s.Finish(ctx, nil, direct.Answer{Set: true, Data: m.Bytes()}, &direct.Trailer{MD: s.Request().MD})
 		}},
 		"/stream": {MaxRecv: large, Serve: func(s *direct.Stream) {
 			for {
 				m, err := s.Recv(ctx)
 				if errors.Is(err, io.EOF) {
-					s.Finish(ctx, nil, nil, &direct.Trailer{})
+					s.Finish(ctx, nil, direct.Answer{}, &direct.Trailer{})
 					return
 				}
 				if err != nil {

@@ -1,5 +1,7 @@
 package direct
 
+import "time"
+
 // GoAway asks the peer to make no further calls, and refuses those that it makes all the
 // same. Calls under way go on.
 func (c *Conn) GoAway() {
@@ -7,11 +9,36 @@ func (c *Conn) GoAway() {
 	c.control(kindGoAway, 0, 0, 0)
 }
 
+// Drained waits until no call of the peer's is under way, handlers included, or the
+// connection has ended.
+func (c *Conn) Drained() {
+	tick := time.NewTicker(drainEvery)
+	defer tick.Stop()
+	for c.handlers.Load() > 0 {
+		select {
+		case <-tick.C:
+		case <-c.done:
+			return
+		}
+	}
+}
+
+// drainEvery is how often Drained looks. A hot path that told it would pay for each
+// call what is wanted once in a connection's life.
+const drainEvery = time.Millisecond
+
 // Draining tells whether the peer asked for no further calls.
 func (c *Conn) Draining() bool { return c.goAway.Load() }
 
 // Open streams, by who opened them.
 func (c *Conn) Streams() (ours, theirs int) { return c.out.count(), c.in.count() }
+
+// Opened counts the streams that this end has opened so far.
+func (c *Conn) Opened() uint64 {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	return c.out.opened
+}
 
 func (t *table) count() int {
 	t.mu.Lock()

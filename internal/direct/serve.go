@@ -19,7 +19,8 @@ type Handler interface {
 // Method is what serves the calls of one method. It must not be copied.
 type Method struct {
 	// Serve serves one call. It ends the stream with Finish before it returns, unless
-	// the stream was canceled.
+	// the stream was canceled. If it doesn't return, as by [runtime.Goexit], the stream is
+	// ended for it.
 	Serve func(*Stream)
 
 	// Unary says that a call has one message. Such a call can be run in line, that is
@@ -99,14 +100,17 @@ func (c *Conn) run(s *Stream) {
 	c.serve(s)
 }
 
-// serve serves a stream, and ends it should the handler end without doing so, as by
-// [runtime.Goexit].
+// serve serves a stream.
 func (c *Conn) serve(s *Stream) {
+	returned := false
 	defer func() {
 		c.handlers.Add(-1)
-		s.Finish(context.Background(), nil, nil, &Trailer{Code: codes.Internal, Message: "the handler ended without an answer"})
+		if !returned {
+			s.Finish(context.Background(), nil, Answer{}, &Trailer{Code: codes.Internal, Message: "the handler ended without an answer"})
+		}
 	}()
 	s.method.Serve(s)
+	returned = true
 }
 
 // runInline serves a stream on the goroutine that reads. It tells whether that still has
@@ -128,6 +132,9 @@ func (c *Conn) runInline(s *Stream) (leads bool) {
 	returned = true
 	return
 }
+
+// Handler is that of the stream's connection.
+func (s *Stream) Handler() Handler { return s.c.opt.Handler }
 
 // Request is what opened the stream.
 func (s *Stream) Request() *Request { return &s.req }
@@ -165,16 +172,17 @@ func (s *Stream) SendHeader(ctx context.Context, md metadata.MD) error {
 	return s.c.sendBlock(ctx, header{kind: kindHeader, flags: flagFromIn, stream: s.id}, scratch.b)
 }
 
-// Answer is the one message of a unary answer.
+// Answer is the one message of a unary answer. The zero value is none.
 type Answer struct {
+	Set    bool
 	Data   []byte
 	Packed bool
 }
 
-// Finish ends a served stream, with a header that was not sent yet, and a last message,
-// if they aren't nil. Only the first call does something. It waits for room until ctx
+// Finish ends a served stream, with a header that was not sent yet if it isn't nil,
+// and a last message. Only the first call does something. It waits for room until ctx
 // ends; the call's own context may have ended long before.
-func (s *Stream) Finish(ctx context.Context, md metadata.MD, answer *Answer, t *Trailer) {
+func (s *Stream) Finish(ctx context.Context, md metadata.MD, answer Answer, t *Trailer) {
 	s.mu.Lock()
 	if s.is(sentTrailer) || s.err != nil {
 		s.mu.Unlock()
@@ -186,15 +194,15 @@ func (s *Stream) Finish(ctx context.Context, md metadata.MD, answer *Answer, t *
 	s.Release()
 }
 
-func (s *Stream) finish(ctx context.Context, md metadata.MD, answer *Answer, t *Trailer) error {
+func (s *Stream) finish(ctx context.Context, md metadata.MD, answer Answer, t *Trailer) error {
 	scratch := getScratch()
 	defer scratch.put()
 	scratch.b = appendEnd(scratch.b[:0], md, t)
-	if answer != nil && !s.fits(len(scratch.b), len(answer.Data)) {
+	if answer.Set && !s.fits(len(scratch.b), len(answer.Data)) {
 		if err := s.sendParts(ctx, md, answer); err != nil {
 			return err
 		}
-		md, answer = nil, nil
+		md, answer = nil, Answer{}
 		scratch.b = appendEnd(scratch.b[:0], nil, t)
 	}
 	// The peer may use the slot again as soon as it has the trailer, so the stream
@@ -206,7 +214,7 @@ func (s *Stream) finish(ctx context.Context, md metadata.MD, answer *Answer, t *
 	if md != nil {
 		h.flags |= flagHeader
 	}
-	if answer == nil {
+	if !answer.Set {
 		return s.c.sendBlock(ctx, h, scratch.b)
 	}
 	h.flags |= flagMessage
@@ -229,7 +237,7 @@ func (s *Stream) fits(blocks, size int) bool {
 }
 
 // sendParts sends header and answer in frames of their own.
-func (s *Stream) sendParts(ctx context.Context, md metadata.MD, answer *Answer) error {
+func (s *Stream) sendParts(ctx context.Context, md metadata.MD, answer Answer) error {
 	if md != nil {
 		if err := s.SendHeader(ctx, md); err != nil {
 			return err

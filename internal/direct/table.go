@@ -13,6 +13,8 @@ type table struct {
 	slots []slot
 	free  []uint32 // of the opener
 	open  int
+
+	opened uint64 // so far
 }
 
 type slot struct {
@@ -42,6 +44,7 @@ func (t *table) add(s *Stream) bool {
 	sl.s = s
 	s.id = uint64(sl.gen)<<32 | uint64(i)
 	t.open++
+	t.opened++
 	return true
 }
 

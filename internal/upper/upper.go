@@ -25,3 +25,7 @@ var (
 	// the caller's from here on and the conn of no use.
 	Session func(conn net.Conn) (s *shm.Session, proto string)
 )
+
+// DialTarget is Dial for a shm target of package dialer, which sets it. cfg is a
+// *dialer.Config.
+var DialTarget func(ctx context.Context, cfg any, target string, protos ...string) (net.Conn, error)

@@ -1,0 +1,66 @@
+package carpgrpc_test
+
+import (
+	"regexp"
+	"testing"
+
+	"github.com/carp-rpc/carp-go/internal/leak"
+	"github.com/carp-rpc/carp-go/interop/rpctest"
+)
+
+// serverCredentials: the reference's server has no credentials at all, ours has some
+// on every connection, plain-text ones on tcp.
+var serverCredentials = []rpctest.Difference{
+	{
+		Cases: "creds/security level", Lane: "server",
+		Match: regexp.MustCompile(`^peer: .*`), Replace: "peer",
+		Reason: "a server always has credentials",
+	},
+	{
+		Cases: "creds/peer", Lane: "server",
+		Match: regexp.MustCompile(`, authentication info$`), Replace: "",
+		Reason: "a server always has credentials",
+	},
+}
+
+// localCredentials: unix and shm connections are known to stay on the machine and to
+// whom they belong.
+var localCredentials = rpctest.Options{
+	Differences: append([]rpctest.Difference{
+		{
+			Cases: "creds/security level", Lane: "client",
+			Match: regexp.MustCompile(`^(request info|peer): .*`), Replace: "$1",
+			Reason: "peer credentials have the level PrivacyAndIntegrity",
+		},
+		{
+			Cases: "creds/peer",
+			Match: regexp.MustCompile(`address of (tcp|unix)`), Replace: "address",
+			Reason: "the addresses are those of unix sockets",
+		},
+	}, serverCredentials...),
+	Skip: map[string]string{
+		"creds/that want a secure connection": "they may be used on unix and shm: TestPerRPCCredentialsTrustLocalConns",
+	},
+}
+
+// What a caller and a handler see is what plain grpc-go over TCP shows them.
+func TestLikeGRPC(t *testing.T) {
+	for _, kind := range []string{"unix", "shm", "tcp"} {
+		if targets(t)[kind] == "" {
+			continue // not on this system
+		}
+		t.Run(kind, func(t *testing.T) {
+			leak.Check(t)
+			opts := localCredentials
+			if kind == "tcp" {
+				opts = rpctest.Options{Differences: serverCredentials}
+			}
+			rpctest.Run(t, stack(kind, false), opts)
+		})
+	}
+}
+
+func TestLikeGRPCWithOpaqueOptions(t *testing.T) {
+	leak.Check(t)
+	rpctest.Run(t, stack("unix", true), localCredentials)
+}

@@ -1,0 +1,56 @@
+// Package carpgrpc is the front door for gRPC services of this module: a Server and
+// a ClientConn that generated code takes for grpc-go's own.
+//
+//	lis, err := dialer.Listen(ctx, "shm:///run/app.sock")
+//	s := carpgrpc.NewServer()
+//	pb.RegisterGreeterServer(s, impl)
+//	s.Serve(lis)
+//
+// and in another process:
+//
+//	cc, err := carpgrpc.NewClient("shm:///run/app.sock")
+//	greeter := pb.NewGreeterClient(cc)
+//
+// Targets are those of package dialer: unix sockets, shared memory, TCP. A server
+// serves listeners of all kinds at once, a client has one target.
+//
+// # Transports
+//
+// Every connection speaks HTTP/2, through an unmodified grpc-go, so that any gRPC
+// client or server may be the other end. [ClientConn.Transport] says what the
+// present connection speaks, and both ends log it (level Debug).
+//
+// # Security
+//
+// Unix and shm need no credentials: both ends ask the kernel whose process the
+// other is, and accept their own user's and root's ([AllowPeer] changes the rule).
+// A handler finds the caller with dialer.PeerFromContext. TCP requires the option
+// [Creds], or [WithTransportCredentials] in clients: TLS, or
+// insecure.NewCredentials() for plain text on purpose.
+//
+// # Options
+//
+// The options are this package's own and named like grpc-go's, because nobody
+// outside grpc-go can read a grpc.ServerOption or grpc.DialOption: an interceptor
+// hidden in one could guard only those connections that grpc-go itself serves.
+// [WithServerOptions] and [WithDialOptions] take such opaque options all the same.
+// A server or client that was given any leaves every connection to grpc-go, so that
+// an option never guards one transport and not another.
+//
+// # Services
+//
+// Nothing is registered by itself. Health and reflection are registered like any
+// service:
+//
+//	healthpb.RegisterHealthServer(s, health.NewServer())
+//	reflection.Register(s)
+//
+// As in grpc-go, services are registered before Serve.
+//
+// # Stopping
+//
+// [Server.GracefulStop] takes no more calls and waits for those in flight;
+// [Server.Stop] cancels them. Neither waits for a peer that connected and then said
+// nothing. [ClientConn.Close] fails the calls in flight with Canceled, as it does
+// those made afterwards.
+package carpgrpc

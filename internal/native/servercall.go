@@ -1,0 +1,315 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/stats"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/carp-rpc/carp-go/internal/direct"
+)
+
+// serverCall is one call being served: context, stream and transport stream in one piece of
+// memory.
+type serverCall struct {
+	ctl    callContext     // ends when the call does
+	ctx    context.Context // what the handler gets, which is ctl with values around it
+	method *method
+	stream *direct.Stream
+	peer   *peer.Peer
+
+	codec    encoding.CodecV2
+	plain    bool // codec is grpc-go's of protobuf
+	comp     encoding.Compressor
+	encoding string // of replies
+	gotFirst bool
+
+	mu      sync.Mutex
+	header  metadata.MD
+	trailer metadata.MD
+	sent    bool // header
+	done    bool // status
+}
+
+var (
+	_ grpc.ServerStream          = (*serverCall)(nil)
+	_ grpc.ServerTransportStream = (*transportStream)(nil)
+)
+
+// serve is direct's way in.
+func (m *method) serve(s *direct.Stream) {
+	m.server.calls.Add(1)
+	defer m.server.calls.Done()
+	c := m.newCall(s)
+	defer c.ctl.end(context.Canceled)
+	if s.OnCancel(c.canceled) {
+		return
+	}
+	if c.ctl.Err() != nil {
+		c.finish(status.New(codes.DeadlineExceeded, context.DeadlineExceeded.Error()), nil)
+		return
+	}
+	c.tag()
+	if m.unary == nil && m.stream == nil {
+		c.finish(m.server.whyUnknown(s.Request().Method), nil)
+		return
+	}
+	c.handle()
+}
+
+func (m *method) newCall(s *direct.Stream) *serverCall {
+	h := s.Handler().(*connHandler)
+	r := s.Request()
+	c := &serverCall{method: m, stream: s, peer: h.peer}
+	c.ctl.parent = h.ctx
+	if r.Timeout != 0 {
+		c.ctl.deadline = time.Now().Add(r.Timeout)
+	}
+	c.ctx = metadata.NewIncomingContext(&c.ctl, r.MD)
+	c.codec = m.server.codec(r.Subtype)
+	c.plain = isPlainProto(c.codec)
+	return c
+}
+
+// codec is the codec of a call with a content-subtype. As in grpc-go, an unknown one is
+// taken for protobuf.
+func (s *Server) codec(subtype string) encoding.CodecV2 {
+	if s.cfg.Codec != nil {
+		return s.cfg.Codec
+	}
+	if c := codecFor(subtype); c != nil {
+		return c
+	}
+	return codecFor("")
+}
+
+// canceled is called when the peer gave the call up or the connection ended.
+func (c *serverCall) canceled() { c.ctl.end(context.Canceled) }
+
+// tag tells statistics of the call.
+func (c *serverCall) tag() {
+	handlers := c.method.server.cfg.Stats
+	if len(handlers) == 0 {
+		return
+	}
+	r := c.stream.Request()
+	for _, h := range handlers {
+		c.ctx = h.TagRPC(c.ctx, &stats.RPCTagInfo{FullMethodName: r.Method})
+	}
+	md, _ := metadata.FromIncomingContext(c.ctx)
+	c.stat(&stats.InHeader{
+		FullMethod:  r.Method,
+		RemoteAddr:  c.peer.Addr,
+		LocalAddr:   c.peer.LocalAddr,
+		Compression: r.Encoding,
+		Header:      md,
+	})
+}
+
+// counting tells whether anybody wants statistics.
+func (c *serverCall) counting() bool { return len(c.method.server.cfg.Stats) > 0 }
+
+func (c *serverCall) stat(s stats.RPCStats) {
+	for _, h := range c.method.server.cfg.Stats {
+		h.HandleRPC(c.ctx, s)
+	}
+}
+
+// handle runs the handler and ends the call with what came of it.
+func (c *serverCall) handle() {
+	stat := c.counting()
+	var begin time.Time
+	if stat {
+		begin = time.Now()
+		b := &stats.Begin{BeginTime: begin}
+		if d := c.method.stream; d != nil {
+			b.IsClientStream, b.IsServerStream = d.ClientStreams, d.ServerStreams
+		}
+		c.stat(b)
+	}
+	err := c.setUp()
+	if err == nil {
+		c.ctx = grpc.NewContextWithServerTransportStream(c.ctx, (*transportStream)(c))
+		err = c.run()
+	}
+	if stat {
+		end := &stats.End{BeginTime: begin, EndTime: time.Now()}
+		if err != nil && !errors.Is(err, io.EOF) {
+			end.Error = toStatus(err)
+		}
+		c.stat(end)
+	}
+}
+
+// setUp settles how messages are compressed.
+func (c *serverCall) setUp() error {
+	name := c.stream.Request().Encoding
+	if name == "" || name == encoding.Identity {
+		return nil
+	}
+	c.comp = encoding.GetCompressor(name)
+	if c.comp == nil {
+		st := status.Newf(codes.Unimplemented, "grpc: Decompressor is not installed for grpc-encoding %q", name)
+		c.finish(st, nil)
+		return st.Err()
+	}
+	c.encoding = name
+	return nil
+}
+
+// run runs the handler, sends the status, and returns what the handler did.
+func (c *serverCall) run() error {
+	var err error
+	var reply *payload
+	if c.method.unary != nil {
+		reply, err = c.runUnary()
+	} else {
+		err = c.runStream()
+	}
+	if err == nil {
+		c.finish(nil, reply)
+		return nil
+	}
+	st, ok := status.FromError(err)
+	if !ok {
+		st = status.FromContextError(err)
+		err = st.Err()
+	}
+	c.finish(st, nil)
+	return err
+}
+
+// runUnary runs the handler of a unary method. The reply that it returns is not sent yet.
+func (c *serverCall) runUnary() (*payload, error) {
+	m := c.method
+	reply, err := m.unary.Handler(m.impl, c.ctx, c.RecvMsg, m.server.cfg.Unary)
+	if err != nil {
+		return nil, err
+	}
+	p, err := c.encode(reply)
+	if err != nil {
+		c.abort(err)
+		return nil, err
+	}
+	return p, nil
+}
+
+func (c *serverCall) runStream() error {
+	d, intercept := c.method.stream, c.method.server.cfg.Stream
+	if intercept == nil {
+		return d.Handler(c.method.impl, c)
+	}
+	return intercept(c.method.impl, c, &grpc.StreamServerInfo{
+		FullMethod:     c.stream.Request().Method,
+		IsClientStream: d.ClientStreams,
+		IsServerStream: d.ServerStreams,
+	}, d.Handler)
+}
+
+// encode encodes a message within the limit.
+func (c *serverCall) encode(msg any) (*payload, error) {
+	p, err := encode(c.codec, c.plain, c.comp, msg)
+	if err != nil {
+		return nil, err
+	}
+	if most := c.method.server.cfg.MaxSend; len(p.data) > most {
+		n := len(p.data)
+		p.free()
+		return nil, status.Errorf(codes.ResourceExhausted, "trying to send message larger than max (%d vs. %d)", n, most)
+	}
+	p.msg = msg
+	return &p, nil
+}
+
+// abort ends the call with the status of an error of sending or receiving, before the
+// handler returns. What that returns counts no more.
+func (c *serverCall) abort(err error) {
+	if err == nil || errors.Is(err, io.EOF) {
+		return
+	}
+	st, _ := status.FromError(toStatus(err))
+	c.finish(st, nil)
+}
+
+// finish ends the call on the wire, with the reply of a unary one if it has one. Only the
+// first call does something. A nil status is OK.
+func (c *serverCall) finish(st *status.Status, reply *payload) {
+	if reply != nil {
+		defer reply.free()
+	}
+	c.mu.Lock()
+	if c.done || c.stream.Reason() != nil {
+		c.mu.Unlock()
+		return
+	}
+	c.done = true
+	var header metadata.MD
+	if !c.sent && (reply != nil || len(c.header) > 0) {
+		c.sent = true
+		header = c.wireHeader()
+	}
+	t := direct.Trailer{MD: sendable(c.trailer)}
+	c.mu.Unlock()
+	fillStatus(&t, st)
+	if header != nil && c.counting() {
+		c.stat(&stats.OutHeader{Header: c.header.Copy(), Compression: c.encoding})
+	}
+	var answer direct.Answer
+	if reply != nil {
+		answer = direct.Answer{Set: true, Data: reply.data, Packed: reply.packed}
+	}
+	// The handler's work is done: not even its own deadline keeps the answer back.
+	c.stream.Finish(context.Background(), header, answer, &t)
+	if !c.counting() {
+		return
+	}
+	if reply != nil {
+		c.stat(reply.out(false))
+	}
+	c.stat(&stats.OutTrailer{Trailer: c.trailer.Copy()})
+}
+
+// wireHeader is the header as it is sent: never nil, and with the encoding of messages
+// under the name that HTTP/2 has for it.
+func (c *serverCall) wireHeader() metadata.MD {
+	md := sendable(c.header)
+	if c.encoding != "" {
+		md = metadata.Join(md, metadata.MD{encodingKey: {c.encoding}})
+	}
+	if md == nil {
+		return noHeader
+	}
+	return md
+}
+
+// encodingKey is where a header says how messages are compressed.
+const encodingKey = "grpc-encoding"
+
+var noHeader = metadata.MD{}
+
+// fillStatus puts a status into a trailer.
+func fillStatus(t *direct.Trailer, st *status.Status) {
+	if st == nil {
+		return
+	}
+	t.Code = st.Code()
+	// What is no valid UTF-8 comes out as it does by HTTP/2: each bad byte as U+FFFD.
+	t.Message = string([]rune(st.Message()))
+	p := st.Proto()
+	if len(p.GetDetails()) == 0 {
+		return
+	}
+	if b, err := proto.Marshal(p); err == nil {
+		t.Details = b
+	}
+}
