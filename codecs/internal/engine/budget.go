@@ -13,24 +13,30 @@ const (
 	budgetFloor  = 64 << 10
 )
 
-// charge takes n bytes, about to be allocated, from the budget.
-func (d *Decoder) charge(n int) error {
-	if d.budget -= n; d.budget < 0 || n < 0 {
+// Budget is how many bytes may still be allocated.
+type Budget int
+
+// NewBudget returns the budget for a value whose encoded form has size bytes.
+func NewBudget(size int) Budget { return Budget(budgetFloor + budgetFactor*size) }
+
+// Charge takes n bytes, about to be allocated, from the budget.
+func (b *Budget) Charge(n int) error {
+	if *b -= Budget(n); *b < 0 || n < 0 {
 		return cannot("a value that would take more than %d times its size in memory", budgetFactor)
 	}
 	return nil
 }
 
-// chargeSlice charges for n elements of type t.
-func (d *Decoder) chargeSlice(n int, t reflect.Type) error {
-	return d.chargeEach(n, int(t.Size()))
+// ChargeSlice charges for n elements of type t.
+func (b *Budget) ChargeSlice(n int, t reflect.Type) error {
+	return b.chargeEach(n, int(t.Size()))
 }
 
-func (d *Decoder) chargeEach(n, size int) error {
-	if size > 0 && n > d.budget/size {
-		n = d.budget/size + 1 // also when n*size is no int
+func (b *Budget) chargeEach(n, size int) error {
+	if size > 0 && n > int(*b)/size {
+		n = int(*b)/size + 1 // also when n*size is no int
 	}
-	return d.charge(n * size)
+	return b.Charge(n * size)
 }
 
 // Go's maps come in groups of 8 slots and are at most 7/8 full after they grew;
@@ -42,19 +48,19 @@ const (
 	mapInline = 128
 )
 
-// chargeMap charges for a new map of n entries.
-func (d *Decoder) chargeMap(n int, key, elem reflect.Type) error {
+// ChargeMap charges for a new map of n entries.
+func (b *Budget) ChargeMap(n int, key, elem reflect.Type) error {
 	slot := int(min(key.Size(), mapInline)+min(elem.Size(), mapInline)) + 1
-	if err := d.charge(mapHeader); err != nil || n == 0 {
+	if err := b.Charge(mapHeader); err != nil || n == 0 {
 		return err
 	}
 	if size := int(elem.Size()); size > mapInline {
-		if err := d.chargeEach(n, size); err != nil {
+		if err := b.chargeEach(n, size); err != nil {
 			return err
 		}
 	}
 	if n <= mapGroup {
-		return d.charge(mapGroup * (slot + 1))
+		return b.Charge(mapGroup * (slot + 1))
 	}
-	return d.chargeEach(n, 2*slot)
+	return b.chargeEach(n, 2*slot)
 }

@@ -9,15 +9,15 @@ import (
 // Decoder decodes values from a Reader into Go values. It is for one goroutine
 // at a time.
 type Decoder struct {
-	R      Reader
-	budget int // bytes that may still be allocated
+	R Reader
+	Budget
 	tokens
 }
 
 // Reset makes d, which has no frames open, ready to decode from r a value whose
 // encoded form has size bytes.
 func (d *Decoder) Reset(r Reader, size int) {
-	d.R, d.budget = r, budgetFloor+budgetFactor*size
+	d.R, d.Budget = r, NewBudget(size)
 }
 
 // Decode decodes the next value into v, which must be settable.
@@ -66,7 +66,7 @@ func (d *Decoder) enter() (*Token, error) {
 
 // text copies the contents of a String token.
 func (d *Decoder) text(t *Token) (string, error) {
-	if err := d.charge(len(t.Data)); err != nil {
+	if err := d.Charge(len(t.Data)); err != nil {
 		return "", err
 	}
 	return string(t.Data), nil
@@ -74,7 +74,7 @@ func (d *Decoder) text(t *Token) (string, error) {
 
 // bytes copies the contents of a Bytes token.
 func (d *Decoder) bytes(t *Token) ([]byte, error) {
-	if err := d.charge(len(t.Data)); err != nil {
+	if err := d.Charge(len(t.Data)); err != nil {
 		return nil, err
 	}
 	return append(make([]byte, 0, len(t.Data)), t.Data...), nil

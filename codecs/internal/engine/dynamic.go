@@ -32,7 +32,7 @@ func (d *Decoder) dynamicToken(t *Token) (any, error) {
 	case Map:
 		return d.dynamicMap()
 	}
-	if err := d.charge(boxCost); err != nil {
+	if err := d.Charge(boxCost); err != nil {
 		return nil, err
 	}
 	switch t.Kind {
@@ -67,11 +67,11 @@ func (d *Decoder) dynamicList() (any, error) {
 		return nil, err
 	}
 	defer d.close()
-	if err := d.charge(boxCost); err != nil {
+	if err := d.Charge(boxCost); err != nil {
 		return nil, err
 	}
 	n := max(t.Len, 0)
-	if err := d.chargeSlice(n, anyType); err != nil {
+	if err := d.ChargeSlice(n, anyType); err != nil {
 		return nil, err
 	}
 	list := make([]any, 0, n)
@@ -100,7 +100,7 @@ func (d *Decoder) dynamicList() (any, error) {
 // are.
 func (d *Decoder) growList(list []any) ([]any, error) {
 	n := max(4, 2*cap(list))
-	if err := d.chargeSlice(n, anyType); err != nil {
+	if err := d.ChargeSlice(n, anyType); err != nil {
 		return nil, err
 	}
 	return append(make([]any, 0, n), list...), nil
@@ -115,7 +115,7 @@ func (d *Decoder) dynamicMap() (any, error) {
 	}
 	defer d.close()
 	n := max(t.Len, 0)
-	if err := d.chargeMap(n, stringType, anyType); err != nil {
+	if err := d.ChargeMap(n, stringType, anyType); err != nil {
 		return nil, err
 	}
 	m := make(map[string]any, n)
@@ -162,14 +162,14 @@ func (d *Decoder) entryValue(m *Token) (any, error) {
 // get another, and returns up to how many entries that will do.
 func (d *Decoder) growMap(n int, key, elem reflect.Type) (int, error) {
 	n = max(mapGroup, 2*n)
-	return n, d.chargeMap(n, key, elem)
+	return n, d.ChargeMap(n, key, elem)
 }
 
 // dynamicAnyMap decodes the rest of a map, from the key that has been read and is
 // not text. Its entries so far are in m.
 func (d *Decoder) dynamicAnyMap(t *Token, m map[string]any) (any, error) {
 	known := len(m) + 1 + max(t.Len, 0) // t.Len may be what is left, or all
-	if err := d.chargeMap(known, anyType, anyType); err != nil {
+	if err := d.ChargeMap(known, anyType, anyType); err != nil {
 		return nil, err
 	}
 	all := make(map[any]any, known)
@@ -208,7 +208,7 @@ func (d *Decoder) dynamicAnyMap(t *Token, m map[string]any) (any, error) {
 func (d *Decoder) dynamicKey(k *Token) (any, error) {
 	switch {
 	case k.Kind == Bytes:
-		if err := d.charge(boxCost); err != nil {
+		if err := d.Charge(boxCost); err != nil {
 			return nil, err
 		}
 		s, err := d.text(k)

@@ -8,25 +8,30 @@ import (
 	"strings"
 )
 
-// field is a struct field that is encoded, possibly one of an embedded struct.
-type field struct {
-	name   string
+// Field is a struct field that is encoded, possibly one of an embedded struct.
+type Field struct {
+	Name   string
+	Type   reflect.Type
 	index  []int // as for reflect.Value.FieldByIndex
 	plan   *plan
 	omit   func(reflect.Value) bool // nil: always encoded
 	tagged bool
 }
 
+// Fields lists the fields of struct type t that are encoded, as [builder.fieldsOf]
+// does.
+func Fields(t reflect.Type) ([]Field, error) { return builder{}.fieldsOf(t) }
+
 // fieldsOf lists the encoded fields of struct type t, in the order of their
 // declaration, embedded ones in the place of the struct that they come with.
-func (b builder) fieldsOf(t reflect.Type) ([]field, error) {
+func (b builder) fieldsOf(t reflect.Type) ([]Field, error) {
 	all, err := b.collect(t, nil, map[reflect.Type]bool{})
 	if err != nil {
 		return nil, err
 	}
-	var fields []field
+	var fields []Field
 	for _, f := range all {
-		best, err := dominant(all, f.name)
+		best, err := dominant(all, f.Name)
 		if err != nil {
 			return nil, err
 		}
@@ -38,13 +43,13 @@ func (b builder) fieldsOf(t reflect.Type) ([]field, error) {
 }
 
 // collect walks t and the structs embedded in it.
-func (b builder) collect(t reflect.Type, at []int, inside map[reflect.Type]bool) ([]field, error) {
+func (b builder) collect(t reflect.Type, at []int, inside map[reflect.Type]bool) ([]Field, error) {
 	if inside[t] {
 		return nil, nil // embeds itself: everything in there is hidden
 	}
 	inside[t] = true
 	defer delete(inside, t)
-	var fields []field
+	var fields []Field
 	for i := range t.NumField() {
 		sf := t.Field(i)
 		tag, err := parseTag(sf)
@@ -69,8 +74,9 @@ func (b builder) collect(t reflect.Type, at []int, inside map[reflect.Type]bool)
 		if !sf.IsExported() {
 			continue
 		}
-		fields = append(fields, field{
-			name:   cmp.Or(tag.name, sf.Name),
+		fields = append(fields, Field{
+			Name:   cmp.Or(tag.name, sf.Name),
+			Type:   sf.Type,
 			index:  path,
 			plan:   b.plan(sf.Type),
 			omit:   tag.omit(sf.Type),
@@ -113,10 +119,10 @@ func isSpecial(t reflect.Type) bool {
 // dominant returns the field that a name stands for: the least deeply embedded
 // one, and of several the one that has its name from a tag. If that leaves more
 // than one, encoding/json drops them all, which would be a silent loss here.
-func dominant(fields []field, name string) (field, error) {
-	var best []field
+func dominant(fields []Field, name string) (Field, error) {
+	var best []Field
 	for _, f := range fields {
-		if f.name != name {
+		if f.Name != name {
 			continue
 		}
 		order := 1
@@ -125,13 +131,13 @@ func dominant(fields []field, name string) (field, error) {
 		}
 		switch {
 		case order > 0:
-			best = []field{f}
+			best = []Field{f}
 		case order == 0:
 			best = append(best, f)
 		}
 	}
 	if len(best) > 1 {
-		return field{}, fmt.Errorf("%d fields are named %q", len(best), name)
+		return Field{}, fmt.Errorf("%d fields are named %q", len(best), name)
 	}
 	return best[0], nil
 }

@@ -88,7 +88,7 @@ func (d *Decoder) slice(v reflect.Value, elem *plan) error {
 	}
 	defer d.close()
 	n := max(t.Len, 0)
-	if err := d.chargeSlice(n, elem.typ); err != nil {
+	if err := d.ChargeSlice(n, elem.typ); err != nil {
 		return err
 	}
 	v.Set(reflect.MakeSlice(v.Type(), n, n))
@@ -116,7 +116,7 @@ func (d *Decoder) slice(v reflect.Value, elem *plan) error {
 // are.
 func (d *Decoder) growSlice(v reflect.Value, elem reflect.Type) error {
 	n := max(4, 2*v.Len())
-	if err := d.chargeSlice(n, elem); err != nil {
+	if err := d.ChargeSlice(n, elem); err != nil {
 		return err
 	}
 	larger := reflect.MakeSlice(v.Type(), n, n)

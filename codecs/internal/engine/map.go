@@ -115,7 +115,7 @@ func (d *Decoder) entries(v reflect.Value, key, elem *plan) error {
 	}
 	defer d.close()
 	n := max(t.Len, 0)
-	if err := d.chargeMap(n, key.typ, elem.typ); err != nil {
+	if err := d.ChargeMap(n, key.typ, elem.typ); err != nil {
 		return err
 	}
 	v.Set(reflect.MakeMapWithSize(v.Type(), n))

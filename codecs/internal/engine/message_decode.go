@@ -173,7 +173,7 @@ func (d *Decoder) messageField(fd protoreflect.FieldDescriptor, m protoreflect.M
 
 // subMessage decodes into a message that has just been allocated.
 func (d *Decoder) subMessage(m protoreflect.Message) error {
-	if err := d.charge(int(reflect.TypeOf(m.Interface()).Elem().Size())); err != nil {
+	if err := d.Charge(int(reflect.TypeOf(m.Interface()).Elem().Size())); err != nil {
 		return err
 	}
 	return d.message(m)
@@ -200,7 +200,7 @@ func (d *Decoder) messageList(fd protoreflect.FieldDescriptor, list protoreflect
 		if err != nil || !more {
 			return err
 		}
-		if err := d.charge(listCost); err != nil {
+		if err := d.Charge(listCost); err != nil {
 			return err
 		}
 		v, err := d.messageElement(fd, list.NewElement)
@@ -235,7 +235,7 @@ func (d *Decoder) messageMap(fd protoreflect.FieldDescriptor, m protoreflect.Map
 		if err != nil || !more {
 			return err
 		}
-		if err := d.charge(mapCost); err != nil {
+		if err := d.Charge(mapCost); err != nil {
 			return err
 		}
 		if err := d.R.Key(t, &d.tok); err != nil {

@@ -214,7 +214,7 @@ func decAnyMessage(d *Decoder, m protoreflect.Message) error {
 	if err != nil {
 		return &value.Error{Want: url, Err: err}
 	}
-	if err := d.charge(len(data)); err != nil {
+	if err := d.Charge(len(data)); err != nil {
 		return err
 	}
 	fields := m.Descriptor().Fields()

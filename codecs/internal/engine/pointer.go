@@ -37,7 +37,7 @@ func (b builder) fillPointer(p *plan) {
 			v.SetZero()
 			return nil
 		}
-		if err := d.charge(int(elem.typ.Size())); err != nil {
+		if err := d.Charge(int(elem.typ.Size())); err != nil {
 			return err
 		}
 		pointer := reflect.New(elem.typ)

@@ -7,7 +7,7 @@ import (
 // structPlan is a struct type's fields, and how to find them by name.
 type structPlan struct {
 	typ    reflect.Type
-	fields []field
+	fields []Field
 	byName map[string]int
 	omits  bool // some field may be left out
 }
@@ -24,7 +24,7 @@ func (b builder) fillStruct(p *plan) {
 	}
 	s := &structPlan{typ: p.typ, fields: fields, byName: make(map[string]int, len(fields))}
 	for i, f := range fields {
-		s.byName[f.name] = i
+		s.byName[f.Name] = i
 		s.omits = s.omits || f.omit != nil || len(f.index) > 1
 	}
 	p.enc = s.encode
@@ -43,15 +43,15 @@ func (s *structPlan) encode(e *Encoder, v reflect.Value) error {
 	i := 0
 	for k := range s.fields {
 		f := &s.fields[k]
-		x, ok := f.get(v)
+		x, ok := f.Get(v)
 		if !ok {
 			continue
 		}
-		if err := e.W.TextKey(i, f.name); err != nil {
+		if err := e.W.TextKey(i, f.Name); err != nil {
 			return err
 		}
 		if err := f.plan.enc(e, x); err != nil {
-			return Within(Key(f.name), err)
+			return Within(Key(f.Name), err)
 		}
 		i++
 	}
@@ -64,15 +64,15 @@ func (s *structPlan) encode(e *Encoder, v reflect.Value) error {
 func (s *structPlan) count(v reflect.Value) int {
 	n := 0
 	for k := range s.fields {
-		if _, ok := s.fields[k].get(v); ok {
+		if _, ok := s.fields[k].Get(v); ok {
 			n++
 		}
 	}
 	return n
 }
 
-// get returns the field of struct v, unless it is left out.
-func (f *field) get(v reflect.Value) (reflect.Value, bool) {
+// Get returns the field of struct v, unless it is left out.
+func (f *Field) Get(v reflect.Value) (reflect.Value, bool) {
 	for i, n := range f.index {
 		if i > 0 && v.Kind() == reflect.Pointer {
 			if v.IsNil() {
@@ -85,13 +85,13 @@ func (f *field) get(v reflect.Value) (reflect.Value, bool) {
 	return v, f.omit == nil || !f.omit(v)
 }
 
-// set returns the field of struct v for setting, having made the embedded
+// Set returns the field of struct v for setting, having made the embedded
 // structs on the way.
-func (f *field) set(d *Decoder, v reflect.Value) (reflect.Value, error) {
+func (f *Field) Set(b *Budget, v reflect.Value) (reflect.Value, error) {
 	for i, n := range f.index {
 		if i > 0 && v.Kind() == reflect.Pointer {
 			if v.IsNil() {
-				if err := d.charge(int(v.Type().Elem().Size())); err != nil {
+				if err := b.Charge(int(v.Type().Elem().Size())); err != nil {
 					return v, err
 				}
 				v.Set(reflect.New(v.Type().Elem()))
@@ -131,17 +131,17 @@ func (s *structPlan) decode(d *Decoder, v reflect.Value) error {
 		}
 		f := &s.fields[i]
 		if seen.again(i) {
-			return Within(Key(f.name), cannot("a field that came before"))
+			return Within(Key(f.Name), cannot("a field that came before"))
 		}
 		if err := d.R.Value(t); err != nil {
 			return err
 		}
-		x, err := f.set(d, v)
+		x, err := f.Set(&d.Budget, v)
 		if err != nil {
 			return err
 		}
 		if err := f.plan.dec(d, x); err != nil {
-			return Within(Key(f.name), err)
+			return Within(Key(f.Name), err)
 		}
 		expected = i
 	}
@@ -153,7 +153,7 @@ func (s *structPlan) find(k *Token, expected int) (int, error) {
 	if k.Kind != String {
 		return 0, mismatch("the name of a field of "+s.typ.String(), k)
 	}
-	if expected < len(s.fields) && s.fields[expected].name == string(k.Data) {
+	if expected < len(s.fields) && s.fields[expected].Name == string(k.Data) {
 		return expected, nil
 	}
 	if i, ok := s.byName[string(k.Data)]; ok {
