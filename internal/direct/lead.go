@@ -159,7 +159,12 @@ func (c *Conn) spinLead() bool {
 		l.contended--
 		return false
 	}
-	return l.spin.Spin(l.some)
+	if !l.spin.Spin(l.some) {
+		return false
+	}
+	// Notified with nothing to read: somebody else wants the lead, or room was made.
+	n, err := l.rx.Len(1)
+	return n > 0 || err != nil
 }
 
 // quitLead gives the lead up. What came meanwhile is read first; if more and more comes,
