@@ -151,11 +151,23 @@ func (h *Host) run(c *call) error {
 	return e.serve(c)
 }
 
-// errUnknownCodec answers a call in a codec that its endpoint doesn't speak, and
-// says in the trailer which ones there are.
+// errUnknownCodec answers a call in a codec that its endpoint doesn't speak.
 func (c *call) errUnknownCodec(known string) error {
-	c.mu.Lock()
-	c.trailer = metadata.Join(c.trailer, metadata.Pairs(acceptCodecKey, known))
-	c.mu.Unlock()
+	c.acceptCodecs(known)
 	return hostError(codes.Unimplemented, "%s: the codec %q is not known; known are %s", pathName(c.path), c.codec, known)
+}
+
+// errNoTypedForm answers a call in typed protobuf to a function that protobuf
+// can't express, for err.
+func (c *call) errNoTypedForm(err error) error {
+	c.acceptCodecs(dynamicCodecs)
+	return hostError(codes.Unimplemented, "%s can't be called with the codec %q, but with %s: %v",
+		pathName(c.path), c.codec, dynamicCodecs, err)
+}
+
+// acceptCodecs says in the trailer which codecs there are.
+func (c *call) acceptCodecs(known string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.trailer = metadata.Join(c.trailer, metadata.Pairs(acceptCodecKey, known))
 }

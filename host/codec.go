@@ -1,7 +1,6 @@
 package host
 
 import (
-	"fmt"
 	"sync"
 
 	"google.golang.org/grpc/encoding"
@@ -10,15 +9,18 @@ import (
 	"github.com/carp-rpc/carp-go/codecs/carp"
 	"github.com/carp-rpc/carp-go/codecs/json"
 	"github.com/carp-rpc/carp-go/codecs/msgpack"
+	"github.com/carp-rpc/carp-go/codecs/protobuf"
+	"github.com/carp-rpc/carp-go/codecs/protobuf/synth"
 	"github.com/carp-rpc/carp-go/host/internal/bind"
 )
 
 // protoCodec is the codec of a call without a tag.
-const protoCodec = "proto"
+const protoCodec = protobuf.Name
 
 // What the endpoints speak, for error texts and the trailer carp-accept-codec.
 const (
-	functionCodecs = "carp,msgpack,json"
+	functionCodecs = "proto,carp,msgpack,json"
+	dynamicCodecs  = "carp,msgpack,json" // of functions without a protobuf form
 	messageCodecs  = "proto,msgpack,json"
 )
 
@@ -42,7 +44,7 @@ func dynamicCodec(name string) args.Codec {
 func messageCodec(name string) encoding.CodecV2 {
 	switch name {
 	case protoCodec:
-		return encoding.GetCodecV2(protoCodec)
+		return protobuf.Codec{}
 	case msgpack.Name:
 		return msgpack.Codec{}
 	case json.Name:
@@ -51,23 +53,34 @@ func messageCodec(name string) encoding.CodecV2 {
 	return nil
 }
 
-// codecFor returns the codec for a function of known type.
-func codecFor(name, path string, sig *bind.Signature) (args.Codec, error) {
-	if c := dynamicCodec(name); c != nil {
-		return c, nil
-	}
-	return nil, fmt.Errorf("the codec %q is not known; known are %s", name, functionCodecs)
-}
-
-// typedCodec is the typed protobuf codec of one function, made when first
-// needed.
-type typedCodec struct {
+// typed is the typed protobuf codec of one function, made when first needed: most
+// functions are never called that way.
+type typed struct {
 	once  sync.Once
-	codec args.Codec
+	codec *synth.Method
 	err   error
 }
 
-func (t *typedCodec) get(path string, sig *bind.Signature) (args.Codec, error) {
-	t.once.Do(func() { t.codec, t.err = codecFor(protoCodec, path, sig) })
+func (t *typed) get(path string, sig *bind.Signature) (*synth.Method, error) {
+	t.once.Do(func() { t.codec, t.err = typedCodec(path, sig) })
 	return t.codec, t.err
+}
+
+// typedCodec makes the codec of a function of which the messages are made from
+// its signature.
+func typedCodec(path string, sig *bind.Signature) (*synth.Method, error) {
+	service, method, _ := splitPath(path)
+	s, err := synth.New(service, []synth.Function{synthFunction(method, sig)})
+	if err != nil {
+		return nil, err
+	}
+	return s.Method(method), nil
+}
+
+func synthFunction(method string, sig *bind.Signature) synth.Function {
+	f := synth.Function{Name: method, Results: sig.Results}
+	for _, p := range sig.Params {
+		f.Params = append(f.Params, synth.Param{Name: p.Name, Type: p.Type})
+	}
+	return f
 }

@@ -223,23 +223,15 @@ func (h *Host) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	}
 }
 
-// GetServiceInfo lists the generated services, for gRPC's reflection.
+// GetServiceInfo lists the services that have a protobuf form, for gRPC's
+// reflection: generated ones, and those made from Go functions as far as protobuf
+// can express these.
 func (h *Host) GetServiceInfo() map[string]grpc.ServiceInfo {
 	info := make(map[string]grpc.ServiceInfo)
 	for _, s := range h.exports.all() {
-		if s.desc == nil {
-			continue
+		if si, ok := s.serviceInfo(); ok {
+			info[s.name] = si
 		}
-		si := grpc.ServiceInfo{Metadata: s.desc.Metadata}
-		for _, m := range s.desc.Methods {
-			si.Methods = append(si.Methods, grpc.MethodInfo{Name: m.MethodName})
-		}
-		for _, m := range s.desc.Streams {
-			si.Methods = append(si.Methods, grpc.MethodInfo{
-				Name: m.StreamName, IsClientStream: m.ClientStreams, IsServerStream: m.ServerStreams,
-			})
-		}
-		info[s.name] = si
 	}
 	return info
 }

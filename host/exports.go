@@ -2,6 +2,7 @@ package host
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	carpv1 "github.com/carp-rpc/carp-go/carpgo/v1"
+	"github.com/carp-rpc/carp-go/codecs/protobuf/synth"
 	"github.com/carp-rpc/carp-go/host/internal/link"
 )
 
@@ -22,6 +24,9 @@ type service struct {
 	methods  map[string]endpoint
 	internal bool              // served, but not announced
 	desc     *grpc.ServiceDesc // of a generated service
+
+	synthOnce sync.Once
+	synth     *synth.Service
 }
 
 // exports are what a host exports. A call looks up its path without a lock.
@@ -120,8 +125,7 @@ func merged(old, s *service) *service {
 	if old == nil {
 		return s
 	}
-	m := *old
-	m.methods = make(map[string]endpoint, len(old.methods)+len(s.methods))
+	m := old.with(make(map[string]endpoint, len(old.methods)+len(s.methods)))
 	for _, from := range []*service{old, s} {
 		for name, ep := range from.methods {
 			m.methods[name] = ep
@@ -133,7 +137,15 @@ func merged(old, s *service) *service {
 	if m.metadata == nil {
 		m.metadata = s.metadata
 	}
-	return &m
+	return m
+}
+
+// with returns the service with other methods.
+func (s *service) with(methods map[string]endpoint) *service {
+	return &service{
+		name: s.name, kind: s.kind, version: s.version, metadata: s.metadata,
+		methods: methods, internal: s.internal, desc: s.desc,
+	}
 }
 
 // remove takes back an export.
@@ -150,7 +162,7 @@ func (x *exports) remove(name string) error {
 		return nil
 	}
 	serviceName, _, _ := splitPath(e.paths[0])
-	s := *x.services[serviceName]
+	s := x.services[serviceName]
 	left := make(map[string]endpoint, len(s.methods))
 	for m, ep := range s.methods {
 		if !slices.Contains(e.paths, joinPath(serviceName, m)) {
@@ -160,11 +172,10 @@ func (x *exports) remove(name string) error {
 	for _, path := range e.paths {
 		x.paths.Delete(path)
 	}
-	s.methods = left
 	if len(left) == 0 {
 		x.replace(serviceName, nil)
 	} else {
-		x.replace(serviceName, &s)
+		x.replace(serviceName, s.with(left))
 	}
 	return nil
 }
@@ -207,13 +218,14 @@ func (x *exports) allLocked() []*service {
 // announcement is a service as peers are told of it.
 func (s *service) announcement() *carpv1.Export {
 	e := &carpv1.Export{Name: s.name, Kind: s.kind, Version: s.version, Metadata: s.metadata}
-	for name, ep := range s.methods {
+	for _, name := range sortedKeys(s.methods) {
 		m := &carpv1.Method{Name: name}
-		if g, ok := ep.(*generatedStream); ok {
+		if g, ok := s.methods[name].(*generatedStream); ok {
 			m.ClientStreaming, m.ServerStreaming = g.desc.ClientStreams, g.desc.ServerStreams
 		}
 		e.Methods = append(e.Methods, m)
 	}
-	slices.SortFunc(e.Methods, func(a, b *carpv1.Method) int { return strings.Compare(a.Name, b.Name) })
 	return e
 }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

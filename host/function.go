@@ -20,7 +20,7 @@ type function struct {
 	sig   *bind.Signature
 	fn    reflect.Value
 	recv  []reflect.Value // the receiver of a method, or empty
-	typed typedCodec
+	typed typed
 }
 
 var _ endpoint = (*function)(nil)
@@ -61,10 +61,14 @@ func (f *function) codec(c *call) (args.Codec, error) {
 	if codec := dynamicCodec(c.codec); codec != nil {
 		return codec, nil
 	}
-	if c.codec == protoCodec {
-		return f.typed.get(c.path, f.sig)
+	if c.codec != protoCodec {
+		return nil, c.errUnknownCodec(functionCodecs)
 	}
-	return nil, c.errUnknownCodec(functionCodecs)
+	codec, err := f.typed.get(c.path, f.sig)
+	if err != nil {
+		return nil, c.errNoTypedForm(err)
+	}
+	return codec, nil
 }
 
 // decode reads the arguments. The message is freed before the function runs: a

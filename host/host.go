@@ -113,7 +113,7 @@ func (h *Host) serveInternal() error {
 	r := &internalServices{host: h}
 	carpv1.RegisterPeerServer(r, &peerServer{host: h})
 	healthpb.RegisterHealthServer(r, h.health)
-	opts := reflection.ServerOptions{Services: h}
+	opts := reflection.ServerOptions{Services: h, DescriptorResolver: descriptors{h.exports}}
 	reflectionv1.RegisterServerReflectionServer(r, reflection.NewServerV1(opts))
 	reflectionv1alpha.RegisterServerReflectionServer(r, reflection.NewServer(opts))
 	return r.err

@@ -13,7 +13,12 @@ import (
 	"github.com/carp-rpc/carp-go/internal/testproc"
 )
 
-var dynamicCodecs = []string{"msgpack", "json", "carp"}
+// functionCodecs are the codecs for functions of known types, dynamicCodecs those
+// for others too.
+var (
+	dynamicCodecs  = []string{"msgpack", "json", "carp"}
+	functionCodecs = append([]string{"proto"}, dynamicCodecs...)
+)
 
 // parent is what the tests export to child processes.
 type parent struct {
@@ -53,7 +58,7 @@ func directions(t *testing.T, test func(t *testing.T, h *host.Host, child *testp
 // and with every codec.
 func TestBothDirections(t *testing.T) {
 	directions(t, func(t *testing.T, h *host.Host, _ *testproc.Proc, _ parent) {
-		for _, codec := range dynamicCodecs {
+		for _, codec := range functionCodecs {
 			t.Run(codec, func(t *testing.T) { testCalculator(t, h, codec) })
 		}
 	})

@@ -80,8 +80,10 @@ func (h *Host) newRequired(name string, t reflect.Type, opts []CallOption) (*req
 		return nil, err
 	}
 	r := &required{host: h, sig: sig, path: joinPath(splitName(name)), cfg: cfg}
-	if r.codec, err = codecFor(cfg.codec, r.path, sig); err != nil {
-		return nil, err
+	if r.codec = dynamicCodec(cfg.codec); r.codec == nil {
+		if r.codec, err = typedCodec(r.path, sig); err != nil {
+			return nil, err
+		}
 	}
 	for i := range t.NumOut() {
 		r.out = append(r.out, t.Out(i))

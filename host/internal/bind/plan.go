@@ -7,6 +7,9 @@ import (
 	"github.com/carp-rpc/carp-go/codecs/args"
 )
 
+// typedCodec is the name of the codec whose bodies follow the signature.
+const typedCodec = "proto"
+
 // Args are the decoded arguments of one call.
 type Args struct {
 	sig   *Signature
@@ -48,7 +51,7 @@ func (s *Signature) DecodeArgs(codec args.Codec, body []byte) (Args, error) {
 // EncodeArgs writes the body of a request. Values are what the function takes,
 // without a context and call options, and with the variadic tail as a slice.
 func (s *Signature) EncodeArgs(codec args.Codec, values []reflect.Value) ([]byte, error) {
-	body, err := codec.AppendArgs(nil, s.spread(values), nil)
+	body, err := codec.AppendArgs(nil, s.spread(codec, values), nil)
 	if err != nil {
 		return nil, errorf("the arguments: %v", err)
 	}
@@ -56,9 +59,12 @@ func (s *Signature) EncodeArgs(codec args.Codec, values []reflect.Value) ([]byte
 }
 
 // spread returns the arguments one by one: the fields of a struct of them, the
-// elements of a variadic tail.
-func (s *Signature) spread(values []reflect.Value) []reflect.Value {
+// elements of a variadic tail. Typed protobuf has one field for each parameter,
+// the tail included.
+func (s *Signature) spread(codec args.Codec, values []reflect.Value) []reflect.Value {
 	switch {
+	case s.Variadic && codec.Name() == typedCodec:
+		return values
 	case s.Struct:
 		fields := make([]reflect.Value, len(s.Params))
 		for i := range s.Params {
