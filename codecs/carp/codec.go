@@ -56,7 +56,7 @@ func ToProto(v any) (*carpv1.Value, error) {
 
 // FromProto decodes m into what v, a pointer, points to.
 func FromProto(m *carpv1.Value, v any) error {
-	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	data, err := proto.Marshal(m)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,5 @@
 // Everything is checked before it is decoded; see [Check]. What is decoded never
 // takes more than 64 times the memory that the data has, or 64 KiB. Values are not
 // decoded by way of Go messages, which would take more than that for small ones.
-// Decoding relies on fields in the order of their numbers, each once, as every
-// protobuf library writes them.
+// A field that comes twice, where protobuf would take the last one, is refused.
 package carp

@@ -17,8 +17,9 @@ import (
 //
 // A Value's kind is its only field, and containers hold Values that are preceded
 // by their size. So the reader is always in a range of the input, and stays in
-// it: that of the Value that is read next, from pos to end. It accepts what
-// protobuf libraries write: fields in the order of their numbers, none twice.
+// it: that of the Value that is read next, from pos to end. The fields of a message
+// may come in any order, since some protobuf libraries give them a random one, but
+// none may come twice, which they never do.
 type reader struct {
 	data     []byte
 	pos, end int
@@ -93,23 +94,44 @@ func (r *reader) size() (end int, err error) {
 	return r.pos + int(u), nil
 }
 
-// field moves into the field of that number and type bytes, and makes it the
-// current range. It returns where the range that it was in ends.
-func (r *reader) field(want protowire.Number, what string) (outer int, err error) {
+// sizedField reads the number of a field that has a size, and where its contents
+// begin and end. It moves to the beginning.
+func (r *reader) sizedField() (num protowire.Number, end int, err error) {
 	num, typ, err := r.tag()
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	if num != want || typ != protowire.BytesType {
-		return 0, r.fault("%s wanted, there is field %d before", what, num)
+	if typ != protowire.BytesType {
+		return 0, 0, r.fault("field %d, which is unknown, before", num)
 	}
-	end, err := r.size()
-	if err != nil {
-		return 0, err
-	}
-	outer, r.end = r.end, end
-	return outer, nil
+	end, err = r.size()
+	return num, end, err
 }
+
+// span is a part of the input.
+type span struct{ start, end int }
+
+// pair reads the current range as a message with two fields, 1 and 2.
+func (r *reader) pair(what string) (fields [2]span, err error) {
+	for r.pos < r.end {
+		num, end, err := r.sizedField()
+		if err != nil {
+			return fields, err
+		}
+		if num > 2 || fields[num-1] != (span{}) {
+			return fields, r.fault("%s with a field %d, unknown or for the second time, before", what, num)
+		}
+		fields[num-1] = span{r.pos, end}
+		r.pos = end
+	}
+	if fields[0] == (span{}) || fields[1] == (span{}) {
+		return fields, r.fault("%s without both of its fields before", what)
+	}
+	return fields, nil
+}
+
+// in makes s the current range.
+func (r *reader) in(s span) { r.pos, r.end = s.start, s.end }
 
 // Next reads the Value that is the current range.
 func (r *reader) Next(t *engine.Token) error {
@@ -175,7 +197,7 @@ func (r *reader) sized(t *engine.Token, num protowire.Number) error {
 	}
 	switch num {
 	case numList, numMap:
-		t.Kind, t.Len, t.End = engine.List, -1, end
+		t.Kind, t.Len, t.Num, t.End = engine.List, -1, uint64(r.pos), end
 		if num == numMap {
 			t.Kind = engine.Map
 		}
@@ -213,58 +235,65 @@ func (r *reader) sized(t *engine.Token, num protowire.Number) error {
 
 // named reads the name, and makes the value the current range.
 func (r *reader) named(t *engine.Token) error {
-	outer, err := r.field(1, "the name of a named type")
+	end := r.end
+	fields, err := r.pair("a named type")
 	if err != nil {
 		return err
 	}
-	t.Kind, t.Data, t.End = engine.Named, r.data[r.pos:r.end], outer
+	t.Kind, t.Data, t.End = engine.Named, r.data[fields[0].start:fields[0].end], end
 	if !utf8.Valid(t.Data) || len(t.Data) == 0 {
-		return r.fault("the name of a named type that is empty or not valid UTF-8")
+		return r.fault("a named type whose name is empty or not valid UTF-8 before")
 	}
-	r.pos, r.end = r.end, outer
-	_, err = r.field(2, "the value of a named type")
-	return err
-}
-
-// Close returns to the range that the named value was in.
-func (r *reader) Close(t *engine.Token) error {
-	r.end = t.End
-	if r.pos != r.end {
-		return r.fault("the end of a named value wanted")
-	}
+	r.in(fields[1])
 	return nil
 }
 
-// More moves to the next element, or to the next entry.
-func (r *reader) More(t *engine.Token) (bool, error) {
-	if r.end = t.End; r.pos >= r.end {
-		return false, nil
-	}
-	_, err := r.field(1, "an element")
-	return true, err
+// Close moves behind a named value.
+func (r *reader) Close(t *engine.Token) error {
+	r.pos, r.end = t.End, t.End
+	return nil
 }
 
-// Key reads the key of the entry that is the current range. Where the entry ends
-// is kept in m, whose Num is of no other use.
+// More moves to the next element or entry, which begins at t.Num. Where an entry's
+// contents begin is kept in t.Start.
+func (r *reader) More(t *engine.Token) (bool, error) {
+	r.in(span{int(t.Num), t.End})
+	if r.pos >= r.end {
+		return false, nil
+	}
+	num, end, err := r.sizedField()
+	if err != nil {
+		return false, err
+	}
+	if num != 1 {
+		return false, r.fault("field %d, which is unknown, before", num)
+	}
+	t.Start, t.Num = r.pos, uint64(end)
+	r.end = end
+	return true, nil
+}
+
+// entry reads the entry that More has moved to, from its beginning.
+func (r *reader) entry(m *engine.Token) ([2]span, error) {
+	r.in(span{m.Start, int(m.Num)})
+	return r.pair("an entry")
+}
+
+// Key reads the key of an entry.
 func (r *reader) Key(m, k *engine.Token) error {
-	outer, err := r.field(1, "the key of an entry")
+	fields, err := r.entry(m)
 	if err != nil {
 		return err
 	}
-	m.Num = uint64(outer)
+	r.in(fields[0])
 	return r.Next(k)
 }
 
 // Value makes the value of an entry the current range.
 func (r *reader) Value(m *engine.Token) error {
-	r.end = int(m.Num)
-	if _, err := r.field(2, "the value of an entry"); err != nil {
-		return err
-	}
-	if r.end != int(m.Num) {
-		return r.fault("an entry with more than a key and a value")
-	}
-	return nil
+	fields, err := r.entry(m)
+	r.in(fields[1])
+	return err
 }
 
 // structured reads a message with scalar fields.
@@ -351,16 +380,17 @@ func readRef(t *engine.Token, data []byte) error {
 // fields reads a message whose fields are varints or have a size: number i is
 // stored in ints[i-1] or parts[i-1].
 func fields(data []byte, ints []uint64, parts [][]byte) error {
-	for last := protowire.Number(0); len(data) > 0; {
+	seen := 0
+	for len(data) > 0 {
 		num, typ, n := protowire.ConsumeTag(data)
 		if n < 0 {
 			return protowire.ParseError(n)
 		}
-		if num <= last {
-			return fmt.Errorf("field %d after field %d", num, last)
-		}
-		last = num
 		data = data[n:]
+		if num > 8 || seen&(1<<num) != 0 {
+			return fmt.Errorf("field %d, unknown or for the second time", num)
+		}
+		seen |= 1 << num
 		switch i := int(num - 1); {
 		case typ == protowire.VarintType && i < len(ints):
 			ints[i], n = protowire.ConsumeVarint(data)

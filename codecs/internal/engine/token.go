@@ -52,10 +52,10 @@ type Token struct {
 	// TextOnly marks a String key of a format that has no other keys.
 	TextOnly bool
 
-	// Flags and End are the reader's own, for a List, Map or Named that is
-	// being read.
-	Flags uint8
-	End   int
+	// Flags, Start and End are the reader's own, for a List, Map or Named that
+	// is being read.
+	Flags      uint8
+	Start, End int
 
 	// Num is a Bool as 0 or 1, an Int in two's complement, a Uint, the bits of
 	// a Float, or the Unix seconds of a Time, Date or DateTime (as if in UTC).
