@@ -30,8 +30,9 @@ var _ net.Conn = (*Conn)(nil)
 func newConn(sess *shm.Session, local, remote Addr, cfg *resolved) *Conn {
 	c := &Conn{sess: sess, local: local, remote: remote}
 	c.door.init(sess)
-	c.rd.init(sess.RX(), cfg.spin(), c.lookRead, func() { c.door.rouse(&c.rd) })
-	c.wr.init(sess.TX(), cfg.spin(), c.lookWrite, func() { c.door.rouse(&c.wr) })
+	spin := shm.Spinner{Max: cfg.spin(), Peer: sess.Info().Peer.PID}
+	c.rd.init(sess.RX(), spin, c.lookRead, func() { c.door.rouse(&c.rd) })
+	c.wr.init(sess.TX(), spin, c.lookWrite, func() { c.door.rouse(&c.wr) })
 	return c
 }
 

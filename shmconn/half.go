@@ -28,12 +28,14 @@ type ring interface {
 	Announce()
 	Announced() bool
 	Retract()
+	Nap(limit time.Duration, ready func() bool) bool
 }
 
-func (h *half) init(r ring, spin time.Duration, look func() (bool, error), expired func()) {
+func (h *half) init(r ring, spin shm.Spinner, look func() (bool, error), expired func()) {
 	h.ring, h.look = r, look
 	h.wake = make(chan struct{}, 1)
-	h.spin.Max = spin
+	h.spin = spin
+	h.spin.Nap = r.Nap
 	h.deadline.expired = expired
 	h.ready = func() bool {
 		ok, err := look()

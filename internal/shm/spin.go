@@ -2,119 +2,156 @@ package shm
 
 import (
 	"runtime"
-	"sync/atomic"
 	"time"
 )
 
 // A Spinner waits for a short time without sleeping. Waking a sleeping core costs
 // tens of microseconds where a spinning reader sees a byte in a fraction of one,
-// but each spin that ends in vain is time stolen from somebody. So it keeps to
-// what paid off lately, and all spinners of the process share one budget.
+// but each spin in vain is time stolen from somebody. So spinning lives on credit: a
+// spin that succeeds earns what it saved, a spin in vain costs what it took, and
+// who has no credit left gets some of it back for time that passes. That bounds
+// what spins in vain cost to a hundredth of a processor, for each Spinner, and lets it
+// find out soon when spinning pays off again. What is right for the process as a
+// whole, the [governor] decides.
 //
 // A Spinner is for one goroutine at a time. The zero value never spins.
 type Spinner struct {
 	Max time.Duration // the longest spin; 0 never spins
 
-	limit time.Duration // of the next spin
-	skip  int           // waits to pass by before the next trial
-	fails int           // trials in vain since the last success
+	// Peer is the process id of the peer, or 0 if it isn't known. It is asked
+	// only when this process has one CPU: if that is also the peer's only
+	// one, whoever spins keeps the other from what it waits for.
+	Peer int
+
+	// Nap sleeps for a short time where spinning would be in vain because of
+	// Peer. Nil doesn't.
+	Nap func(limit time.Duration, ready func() bool) bool
+
+	credit account
+	shares shares
+	gov    *governor // nil is the process's
 }
 
 const (
-	spinBatch  = 16 // polls between two looks at the clock
-	spinPause  = 4  // hints between two polls
-	spinFloor  = 2 * time.Microsecond
-	maxSkip    = 256
-	spinMargin = 4 // a spin may take this many times as long as the last good one
+	spinBatch = 16 // polls between two looks at the clock
+	spinPause = 4  // hints between two polls
+
+	// spinAlone is how long a spin goes on until it lets others have the CPU
+	// between its polls. If the peer was woken on this very CPU, it can't get
+	// to run otherwise, as long as the kernel doesn't move it.
+	spinAlone = 4 * time.Microsecond
 )
 
 // Spin polls ready until it says true, or the time is up. It may decide not to
 // poll at all.
 func (s *Spinner) Spin(ready func() bool) bool {
-	if s.Max == 0 || !s.due() || !enterSpin() {
+	if s.Max == 0 {
 		return false
 	}
-	defer leaveSpin()
-	start := time.Now()
+	g := s.gov
+	if g == nil {
+		g = &process
+	}
+	start := g.now()
+	if !s.credit.has(start) || !g.enter(start) {
+		return false
+	}
+	defer g.leave()
+	var ok bool
+	switch {
+	case !g.single.Load() || !s.shares.cpu(g, s.Peer, start):
+		ok = s.poll(g, start, ready)
+	case s.Nap != nil:
+		// A nap may hold our only processor, and keep whom we wait for from it.
+		if s.credit.debt > 0 {
+			runtime.Gosched()
+		}
+		ok = s.Nap(s.Max, ready)
+	default:
+		return false
+	}
+	if ok {
+		s.credit.won()
+	} else {
+		now := g.now()
+		s.credit.lost(now-start, now)
+	}
+	return ok
+}
+
+func (s *Spinner) poll(g *governor, start time.Duration, ready func() bool) bool {
 	for {
 		for range spinBatch {
 			if ready() {
-				s.won(time.Since(start))
 				return true
 			}
 			pause(spinPause)
 		}
-		if time.Since(start) >= s.limit {
-			s.lost()
+		took := g.now() - start
+		if took >= s.Max {
 			return false
 		}
-		if budget.alone.Load() {
+		if g.alone.Load() {
 			runtime.Gosched() // the goroutine that we wait for may need our processor
+		}
+		if took >= spinAlone {
+			yieldCPU()
 		}
 	}
 }
 
-// due tells whether this wait is one to spin in.
-func (s *Spinner) due() bool {
-	if s.skip > 0 {
-		s.skip--
+// shares remembers whether the peer shares our only CPU.
+type shares struct {
+	yes   bool
+	until time.Duration
+}
+
+// sharesLook is how long the answer is good for.
+const sharesLook = time.Second
+
+func (s *shares) cpu(g *governor, pid int, now time.Duration) bool {
+	if now >= s.until {
+		s.yes = g.probe.sharesCPU(pid)
+		s.until = now + sharesLook
+	}
+	return s.yes
+}
+
+// account is the credit of a Spinner. The zero value is a full one.
+type account struct {
+	debt  time.Duration // what is missing, 0 to creditMost
+	empty time.Duration // since when all of it is
+}
+
+const (
+	// creditMost lasts long enough for the kernel to move one of two busy peers
+	// from the CPU that they share to another, which takes it a few ticks.
+	creditMost = 20 * time.Millisecond
+	// creditWon is about what a sleep and a wake-up cost both sides.
+	creditWon = 20 * time.Microsecond
+	// creditBack is given back at a time: single trials would prove nothing.
+	creditBack = creditMost / 2
+	// creditPause is how long an account stays empty.
+	creditPause = 100 * creditBack
+)
+
+// has tells whether there is credit for a spin.
+func (a *account) has(now time.Duration) bool {
+	if a.debt < creditMost {
+		return true
+	}
+	if now-a.empty < creditPause {
 		return false
 	}
-	if s.limit == 0 {
-		s.limit = s.Max
-	}
+	a.debt -= creditBack
 	return true
 }
 
-func (s *Spinner) won(took time.Duration) {
-	s.fails = 0
-	s.limit = min(s.Max, max(spinFloor, spinMargin*took, s.limit-s.limit/8))
-}
+func (a *account) won() { a.debt = max(0, a.debt-creditWon) }
 
-// lost makes the next trials shorter at first, and then rarer and rarer.
-func (s *Spinner) lost() {
-	s.fails++
-	if s.limit > s.Max/4 {
-		s.limit /= 2
-		return
+func (a *account) lost(took, now time.Duration) {
+	a.debt += took
+	if a.debt >= creditMost {
+		a.debt, a.empty = creditMost, now
 	}
-	s.limit = s.Max
-	s.skip = min(maxSkip, 1<<min(s.fails, 10))
-}
-
-// budget is what all spinners of the process share.
-var budget struct {
-	spinning atomic.Int32
-	most     atomic.Int32 // spinners at a time; negative before the first look
-	alone    atomic.Bool  // this process has one processor: spinners yield
-	looks    atomic.Uint32
-}
-
-// budgetLooks is how many spins may pass until the budget is reckoned again.
-const budgetLooks = 1024
-
-func enterSpin() bool {
-	if budget.looks.Add(1)%budgetLooks == 1 {
-		reckonBudget()
-	}
-	if budget.spinning.Add(1) <= budget.most.Load() {
-		return true
-	}
-	budget.spinning.Add(-1)
-	return false
-}
-
-func leaveSpin() { budget.spinning.Add(-1) }
-
-// reckonBudget lets half of the processors spin, one at least: as many as can
-// be waited for by the other half. It lets none spin where this process has one
-// CPU: whoever it waits for may need that very CPU.
-func reckonBudget() {
-	procs := runtime.GOMAXPROCS(0)
-	most := max(1, procs/2)
-	if cpus() < 2 {
-		most = 0
-	}
-	budget.alone.Store(procs == 1)
-	budget.most.Store(int32(most))
 }

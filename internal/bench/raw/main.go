@@ -28,7 +28,7 @@ type row struct {
 
 var rows = []row{
 	{"ping-pong 64 B, two CPUs", bench.Case{Size: 64}, []string{"latency", "balanced"}},
-	{"ping-pong 64 B, both on one CPU", bench.Case{Size: 64, Pin: bench.One}, []string{"power"}},
+	{"ping-pong 64 B, both on one CPU", bench.Case{Size: 64, Pin: bench.One}, []string{"latency", "power"}},
 	{"echo 4 KiB", bench.Case{Size: 4 << 10}, []string{"latency", "balanced"}},
 	{"echo 64 KiB", bench.Case{Size: 64 << 10}, []string{"latency", "balanced"}},
 	{"echo 1 MiB", bench.Case{Size: 1 << 20}, []string{"latency", "balanced"}},
