@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/peer"
 
 	carpv1 "github.com/carp-rpc/carp-go/carpgo/v1"
+	"github.com/carp-rpc/carp-go/carpgrpc"
 )
 
 // Connect links this host with the one that serves target, and returns when each
@@ -47,13 +47,14 @@ func (h *Host) connect(ctx context.Context, target string) (*Link, error) {
 	}
 }
 
-// dial prepares the connection. gRPC makes it when the link's stream is opened.
-func (h *Host) dial(target string) (*grpc.ClientConn, error) {
-	address, opts, err := h.transport.GRPC(target)
-	if err != nil {
-		return nil, err
-	}
-	return grpc.NewClient(address, opts...)
+// dial prepares the connection, which is made when the link's stream is opened.
+func (h *Host) dial(target string) (*carpgrpc.ClientConn, error) {
+	return carpgrpc.NewClient(target,
+		carpgrpc.WithTransportCredentials(h.transport.TCP),
+		carpgrpc.WithShm(h.transport.Shm),
+		carpgrpc.AllowPeer(h.transport.Allow),
+		carpgrpc.Logger(h.log),
+	)
 }
 
 // openLink opens the stream of a link. The stream lives as long as the link, but

@@ -19,6 +19,7 @@ import (
 	reflectionv1alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
 
 	carpv1 "github.com/carp-rpc/carp-go/carpgo/v1"
+	"github.com/carp-rpc/carp-go/carpgrpc"
 )
 
 // ErrClosed is in the chain of the errors of a host that has been closed.
@@ -42,7 +43,7 @@ type Host struct {
 
 	mu          sync.Mutex
 	registerErr error
-	servers     map[*grpc.Server]struct{}
+	servers     map[*carpgrpc.Server]struct{}
 	closing     bool          // Shutdown or Close has begun: nothing new
 	stopping    chan struct{} // closed when internal streams have to end
 	stopOnce    sync.Once
@@ -62,7 +63,7 @@ func New(label string, opts ...Option) (*Host, error) {
 	h := &Host{
 		label:    label,
 		config:   defaults(),
-		servers:  make(map[*grpc.Server]struct{}),
+		servers:  make(map[*carpgrpc.Server]struct{}),
 		stopping: make(chan struct{}),
 	}
 	for _, o := range opts {

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	carpv1 "github.com/carp-rpc/carp-go/carpgo/v1"
+	"github.com/carp-rpc/carp-go/carpgrpc"
 	"github.com/carp-rpc/carp-go/host/internal/link"
 )
 
@@ -22,8 +23,8 @@ import (
 type Link struct {
 	host   *Host
 	frames *link.Link
-	conn   *grpc.ClientConn // to the peer, if this end dialled
-	target string           // what was dialled, or where the peer is
+	conn   *carpgrpc.ClientConn // to the peer, if this end dialled
+	target string               // what was dialled, or where the peer is
 	peer   *peer.Peer
 
 	done          chan struct{}

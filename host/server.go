@@ -13,6 +13,8 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"github.com/carp-rpc/carp-go/carpgrpc"
 )
 
 // internalStreams is the room for the link, and whatever watches and reflects,
@@ -103,53 +105,56 @@ func closeListeners(lis []net.Listener) {
 	}
 }
 
-// newServer makes the HTTP/2 server of one Listen. It has no services: all calls
-// go to the dispatcher.
-func (h *Host) newServer() *grpc.Server {
-	return grpc.NewServer(
-		grpc.Creds(h.transport.Credentials()),
-		grpc.ForceServerCodecV2(rawCodec(protoCodec)),
-		grpc.UnknownServiceHandler(h.handleHTTP2),
-		grpc.MaxRecvMsgSize(h.maxMessage),
-		grpc.MaxConcurrentStreams(uint32(h.maxCalls+internalStreams)),
+// newServer makes the server of one Listen. It has no services: all calls go to
+// the dispatcher.
+func (h *Host) newServer() *carpgrpc.Server {
+	return carpgrpc.NewServer(
+		carpgrpc.Creds(h.transport.TCP),
+		carpgrpc.AllowPeer(h.transport.Allow),
+		carpgrpc.Logger(h.log),
+		carpgrpc.ForceServerCodecV2(rawCodec(protoCodec)),
+		carpgrpc.UnknownServiceHandler(h.handleStream),
+		carpgrpc.MaxRecvMsgSize(h.maxMessage),
+		carpgrpc.MaxConcurrentStreams(uint32(h.maxCalls+internalStreams)),
 	)
 }
 
-func (h *Host) accept(s *grpc.Server, l net.Listener) {
+func (h *Host) accept(s *carpgrpc.Server, l net.Listener) {
 	err := s.Serve(l)
 	if err != nil && h.ctx.Err() == nil {
 		h.log.Error("a listener has failed", "addr", l.Addr().String(), "err", err)
 	}
 }
 
-// http2Wire is a call that came over HTTP/2.
-type http2Wire struct {
+// grpcWire is a call that came through a gRPC server, whatever it speaks: HTTP/2,
+// or frames in shared memory.
+type grpcWire struct {
 	stream grpc.ServerStream
 }
 
-var _ wire = http2Wire{}
+var _ wire = grpcWire{}
 
-func (w http2Wire) recv() (mem.BufferSlice, error) {
+func (w grpcWire) recv() (mem.BufferSlice, error) {
 	var m rawMessage
 	err := w.stream.RecvMsg(&m)
 	return m.data, err
 }
 
-func (w http2Wire) sendHeader(md metadata.MD) error {
+func (w grpcWire) sendHeader(md metadata.MD) error {
 	return w.stream.SendHeader(md)
 }
 
-func (w http2Wire) send(msg mem.BufferSlice) error {
+func (w grpcWire) send(msg mem.BufferSlice) error {
 	return w.stream.SendMsg(&rawMessage{data: msg})
 }
 
-// handleHTTP2 takes every call of the HTTP/2 servers.
-func (h *Host) handleHTTP2(_ any, stream grpc.ServerStream) error {
+// handleStream takes every call of the servers.
+func (h *Host) handleStream(_ any, stream grpc.ServerStream) error {
 	path, ok := grpc.MethodFromServerStream(stream)
 	if !ok {
 		return status.Error(codes.Internal, "the call has no method")
 	}
-	trailer, err := h.dispatch(stream.Context(), path, codecTag(stream.Context()), http2Wire{stream})
+	trailer, err := h.dispatch(stream.Context(), path, codecTag(stream.Context()), grpcWire{stream})
 	stream.SetTrailer(trailer)
 	return err
 }
