@@ -15,7 +15,6 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
-	"github.com/carp-rpc/carp-go/internal/direct"
 	"github.com/carp-rpc/carp-go/internal/native"
 	"github.com/carp-rpc/carp-go/internal/upper"
 )
@@ -276,12 +275,8 @@ func (t *directTransport) dial(ctx context.Context) (*native.Conn, error) {
 		_ = conn.Close()
 		return nil, t.useHTTP2()
 	}
-	c := &native.Conn{Peer: &peer.Peer{Addr: conn.RemoteAddr(), LocalAddr: conn.LocalAddr(), AuthInfo: info}}
-	c.Conn, err = direct.New(sess, direct.Options{Spin: native.DefaultSpin, OnGoAway: func() { t.lost(c) }})
-	if err != nil {
-		return nil, err
-	}
-	return c, nil
+	p := &peer.Peer{Addr: conn.RemoteAddr(), LocalAddr: conn.LocalAddr(), AuthInfo: info}
+	return native.NewConn(sess, p, t.cfg.stats, t.lost)
 }
 
 // useHTTP2 leaves all calls to grpc-go from here on. Interceptors and the options of all calls

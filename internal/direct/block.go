@@ -18,7 +18,7 @@ type Request struct {
 	MD        metadata.MD   // keys in lower case
 
 	// Pairs are more of MD, names and values in turn, for who opens a stream. What the
-	// peer receives is all in MD.
+	// peer receives is all in MD, the pairs first.
 	Pairs []string
 }
 
@@ -26,7 +26,6 @@ type Request struct {
 type Trailer struct {
 	Code    codes.Code
 	Message string
-	Details []byte // the marshalled google.rpc.Status, if it has details
 	MD      metadata.MD
 
 	// Unprocessed says that no handler saw the request: it may be sent again.
@@ -57,7 +56,6 @@ func parseRequest(block []byte, r *Request) error {
 func (t *Trailer) append(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(t.Code))
 	b = appendString(b, t.Message)
-	b = appendString(b, string(t.Details))
 	var marks uint64
 	if t.Unprocessed {
 		marks = 1
@@ -70,9 +68,6 @@ func parseTrailer(block []byte, t *Trailer) error {
 	f := fieldsOf(block)
 	t.Code = codes.Code(f.uvarint())
 	t.Message = f.string()
-	if d := f.string(); d != "" {
-		t.Details = []byte(d)
-	}
 	t.Unprocessed = f.uvarint()&1 != 0
 	t.MD = f.md()
 	return f.done("trailer")
@@ -83,21 +78,21 @@ func appendString(b []byte, s string) []byte {
 	return append(b, s...)
 }
 
-// appendMD appends the number of pairs and the pairs: those of md, and more. Values of a key keep their order.
+// appendMD appends the number of pairs and the pairs: more, and those of md. Values of a key keep their order.
 func appendMD(b []byte, md metadata.MD, more ...string) []byte {
 	pairs := len(more) / 2
 	for _, vs := range md {
 		pairs += len(vs)
 	}
 	b = binary.AppendUvarint(b, uint64(pairs))
+	for _, s := range more {
+		b = appendString(b, s)
+	}
 	for k, vs := range md {
 		for _, v := range vs {
 			b = appendString(b, k)
 			b = appendString(b, v)
 		}
-	}
-	for _, s := range more {
-		b = appendString(b, s)
 	}
 	return b
 }

@@ -61,6 +61,7 @@ type Conn struct {
 	pool pool  // what streams may be granted beyond their first window
 
 	handlers atomic.Int32 // running
+	blocks   int          // bytes of unfinished blocks; of the holder of the lead
 	worker   worker
 	goAway   atomic.Bool // the peer wants no further calls
 	draining atomic.Bool // we told the peer so

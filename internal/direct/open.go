@@ -1,6 +1,10 @@
 package direct
 
-import "context"
+import (
+	"context"
+	"errors"
+	"io"
+)
 
 // OpenOptions say how a stream is opened.
 type OpenOptions struct {
@@ -16,7 +20,8 @@ type OpenOptions struct {
 
 // Open opens a stream. It waits, within ctx, for room to send the request, and the
 // message of a unary call; if it fails, the peer has seen nothing that it would act on.
-// The error is ctx's, [ErrNoStream], [ErrGoAway] or the connection's reason.
+// The error is ctx's, [ErrNoStream], [ErrGoAway], [ErrTooLarge] or the
+// connection's reason.
 //
 // The stream lives until its trailer has come or it is canceled.
 func (c *Conn) Open(ctx context.Context, req *Request, opt *OpenOptions) (*Stream, error) {
@@ -43,6 +48,9 @@ func (s *Stream) request(ctx context.Context, opt *OpenOptions) error {
 	scratch := getScratch()
 	defer scratch.put()
 	block := scratch.lead(s.req.append(scratch.body()))
+	if len(block) > MaxBlock {
+		return ErrTooLarge
+	}
 	h := header{kind: kindRequest, stream: s.id}
 	if !opt.Unary {
 		return s.c.sendBlock(ctx, h, block)
@@ -58,7 +66,11 @@ func (s *Stream) request(ctx context.Context, opt *OpenOptions) error {
 	if err := s.c.sendBlock(ctx, h, block); err != nil {
 		return err
 	}
-	return s.Send(ctx, opt.Message, opt.Packed, true)
+	err := s.Send(ctx, opt.Message, opt.Packed, true)
+	if errors.Is(err, io.EOF) {
+		return nil // the answer came before all of the question was sent
+	}
+	return err
 }
 
 // sendBlock sends a block in as many frames as it takes.

@@ -5,7 +5,10 @@ import (
 )
 
 // MaxBlock is how many bytes a request, header or trailer block may have.
-const MaxBlock = 1 << 20
+const MaxBlock = 16 << 20
+
+// maxBlocks bounds the blocks of all streams whose rest is still to come.
+const maxBlocks = 2 * MaxBlock
 
 // onHeader takes the answer's header.
 func (s *Stream) onHeader(h header, payload []byte) error {
@@ -36,14 +39,19 @@ func (s *Stream) takeHeader(block []byte) error {
 // gather is the whole of a block that comes in one or several frames, or nil. The
 // result may be part of payload.
 func (s *Stream) gather(h header, payload []byte) ([]byte, error) {
-	if len(s.block)+len(payload) > MaxBlock+maxPayload(1<<30) {
+	if len(s.block)+len(payload) > MaxBlock+maxPayload(MaxBlock) {
 		return nil, violation("block of more than %d bytes", MaxBlock)
 	}
 	if h.flags&flagMore != 0 {
+		s.c.blocks += len(payload)
+		if s.c.blocks > maxBlocks {
+			return nil, violation("more than %d bytes of unfinished blocks", maxBlocks)
+		}
 		s.block = append(s.block, payload...)
 		return nil, nil
 	}
 	if len(s.block) > 0 {
+		s.c.blocks -= len(s.block)
 		payload = append(s.block, payload...)
 		s.block = nil
 	}

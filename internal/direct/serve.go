@@ -166,6 +166,9 @@ func (s *Stream) SendHeader(ctx context.Context, md metadata.MD) error {
 	scratch := getScratch()
 	defer scratch.put()
 	scratch.b = appendMD(scratch.b[:0], md)
+	if len(scratch.b) > MaxBlock {
+		return ErrTooLarge
+	}
 	s.mu.Lock()
 	s.have |= sentHeader
 	s.mu.Unlock()
@@ -204,6 +207,10 @@ func (s *Stream) finish(ctx context.Context, md metadata.MD, answer Answer, t *T
 		}
 		md, answer = nil, Answer{}
 		scratch.b = appendEnd(scratch.b[:0], nil, t)
+	}
+	if len(scratch.b) > MaxBlock {
+		md, answer = nil, Answer{}
+		scratch.b = appendEnd(scratch.b[:0], nil, &Trailer{Code: codes.Internal, Message: ErrTooLarge.Error()})
 	}
 	// The peer may use the slot again as soon as it has the trailer, so the stream
 	// goes first. If it is gone, the peer has canceled it.

@@ -57,6 +57,9 @@ var (
 	// ErrNoStream says that too many streams are open.
 	ErrNoStream = errors.New("too many streams")
 
+	// ErrTooLarge says that a request, header or trailer is larger than MaxBlock.
+	ErrTooLarge = errors.New("metadata above the limit")
+
 	// ErrGoAway says that the peer wants no further streams.
 	ErrGoAway = errors.New("the peer takes no further calls")
 )

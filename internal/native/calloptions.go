@@ -27,6 +27,7 @@ type callInfo struct {
 	codec        encoding.CodecV2
 	plain        bool // codec is grpc-go's of protobuf
 	compressor   string
+	comp         encoding.Compressor // or nil
 	creds        credentials.PerRPCCredentials
 
 	// To be told when the call has ended.
@@ -44,7 +45,21 @@ func (ci *callInfo) read(opts []grpc.CallOption) error {
 			return err
 		}
 	}
+	if err := ci.chooseCompressor(); err != nil {
+		return err
+	}
 	return ci.chooseCodec()
+}
+
+// chooseCompressor settles how messages are compressed.
+func (ci *callInfo) chooseCompressor() error {
+	if ci.compressor == "" || ci.compressor == encoding.Identity {
+		return nil
+	}
+	if ci.comp = encoding.GetCompressor(ci.compressor); ci.comp == nil {
+		return status.Errorf(codes.Internal, "grpc: Compressor is not installed for requested grpc-encoding %q", ci.compressor)
+	}
+	return nil
 }
 
 func (ci *callInfo) apply(o grpc.CallOption) error {

@@ -7,19 +7,11 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 
 	"github.com/carp-rpc/carp-go/internal/direct"
 )
-
-// Conn is a connection that calls can be made on.
-type Conn struct {
-	*direct.Conn
-
-	Peer *peer.Peer
-}
 
 // ClientConfig is what a client is made of.
 type ClientConfig struct {
@@ -142,6 +134,8 @@ func callError(err error) error {
 		return status.Error(codes.Unavailable, "error reading from server: the server's end of the connection is gone")
 	case errors.Is(err, direct.ErrProtocol):
 		return status.Error(codes.Unavailable, "connection given up: "+err.Error())
+	case errors.Is(err, direct.ErrTooLarge):
+		return status.Errorf(codes.Internal, "header list size to send violates the maximum size (%d bytes) set by server", direct.MaxBlock)
 	case errors.Is(err, direct.ErrRefused), errors.Is(err, direct.ErrGoAway), errors.Is(err, direct.ErrNoStream):
 		return status.Error(codes.Unavailable, "the server takes no calls: "+err.Error())
 	}

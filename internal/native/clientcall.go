@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
+	"strconv"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
@@ -24,25 +26,18 @@ type clientCall struct {
 	method string
 	desc   *grpc.StreamDesc
 	info   callInfo
-	comp   encoding.Compressor
 
 	conn   *Conn
 	stream *direct.Stream
 	begin  time.Time // of the attempt; for statistics
 
-	encoding string // of received messages
-	gotFirst bool
+	gotFirst  bool
+	sawHeader atomic.Bool // statistics were told of the header
 }
 
 // encode encodes a message within the limit.
 func (c *clientCall) encode(msg any) (payload, error) {
-	if name := c.info.compressor; name != "" && name != encoding.Identity && c.comp == nil {
-		c.comp = encoding.GetCompressor(name)
-		if c.comp == nil {
-			return payload{}, status.Errorf(codes.Internal, "grpc: Compressor is not installed for requested grpc-encoding %q", name)
-		}
-	}
-	p, err := encode(c.info.codec, c.info.plain, c.comp, msg)
+	p, err := encode(c.info.codec, c.info.plain, c.info.comp, msg)
 	if err != nil {
 		return payload{}, err
 	}
@@ -211,6 +206,7 @@ func (c *clientCall) recv(msg any) error {
 	if m.Packed {
 		u.name = c.replyEncoding()
 	}
+	c.noteHeader()
 	n, err := decode(c.info.codec, c.info.plain, u, m, msg)
 	if err != nil {
 		return err
@@ -234,16 +230,31 @@ func (c *clientCall) replyEncoding() string {
 // status is how the server ended the call: nil for OK.
 func (c *clientCall) status() error {
 	t, ok := c.stream.Trailer()
-	if !ok || t.Code == codes.OK {
+	if !ok {
 		return nil
 	}
-	if len(t.Details) > 0 {
-		p := status.New(t.Code, "").Proto()
-		if err := proto.Unmarshal(t.Details, p); err == nil {
-			return status.FromProto(p).Err()
-		}
+	if malformed(t) {
+		return status.Errorf(codes.Unknown, "transport: malformed grpc-status: strconv.ParseInt: parsing %q: value out of range", strconv.FormatUint(uint64(t.Code), 10))
+	}
+	if d := t.MD[detailsKey]; len(d) == 1 {
+		return detailed(t, d[0])
 	}
 	return status.Error(t.Code, t.Message)
+}
+
+// malformed tells whether a trailer has a code that gRPC over HTTP/2 has no room for.
+func malformed(t *direct.Trailer) bool { return t.Code > math.MaxInt32 }
+
+// detailed is the status of a trailer with details. They must be about the same.
+func detailed(t *direct.Trailer, details string) error {
+	p := status.New(codes.Unknown, "").Proto()
+	if err := proto.Unmarshal([]byte(details), p); err != nil {
+		return status.Error(codes.Internal, "transport: malformed grpc-status-details-bin: "+err.Error())
+	}
+	if codes.Code(p.GetCode()) != t.Code { //nolint:gosec // as it was put in
+		return status.Errorf(codes.Internal, "grpc-status-details-bin mismatch: grpc-status=%v, grpc-message=%q, grpc-status-details-bin=%+v", t.Code, t.Message, p)
+	}
+	return status.FromProto(p).Err()
 }
 
 // header is the server's header as users see it, or nil.
@@ -265,13 +276,13 @@ func (c *clientCall) header() metadata.MD {
 func (c *clientCall) trailer() metadata.MD {
 	t, ok := c.stream.Trailer()
 	if !ok {
-		return nil
+		return metadata.MD{}
 	}
 	md := t.MD.Copy()
 	if md == nil {
 		md = metadata.MD{}
 	}
-	if _, ok := c.stream.HasHeader(); !ok { // then this is all the metadata that there is
+	if _, ok := c.stream.HasHeader(); !ok && !malformed(t) { // then this is all the metadata that there is
 		md["content-type"] = []string{contentType(c.info.subtype)}
 	}
 	return md
@@ -294,7 +305,10 @@ func (c *clientCall) finish(err error) {
 	c.stream.Cancel(err)
 	c.stream.Release()
 	if c.counting() {
-		c.receivedEnds()
+		c.noteHeader()
+		if _, ok := c.stream.Trailer(); ok {
+			c.stat(&stats.InTrailer{Client: true, Trailer: c.trailer()})
+		}
 		c.stat(&stats.End{Client: true, BeginTime: c.begin, EndTime: time.Now(), Trailer: c.trailer(), Error: err})
 	}
 	for _, addr := range c.info.header {
@@ -311,9 +325,12 @@ func (c *clientCall) finish(err error) {
 	}
 }
 
-// receivedEnds tells statistics of header and trailer.
-func (c *clientCall) receivedEnds() {
-	if t := c.trailer(); t != nil {
-		c.stat(&stats.InTrailer{Client: true, Trailer: t})
+// noteHeader tells statistics of the server's header, once it has come.
+func (c *clientCall) noteHeader() {
+	if !c.counting() {
+		return
+	}
+	if h := c.header(); h != nil && !c.sawHeader.Swap(true) {
+		c.stat(&stats.InHeader{Client: true, Header: h, Compression: c.replyEncoding()})
 	}
 }

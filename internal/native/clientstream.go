@@ -74,6 +74,7 @@ func (s *clientStream) Header() (metadata.MD, error) {
 		s.end(callError(err))
 		return nil, nil // RecvMsg tells
 	}
+	s.noteHeader()
 	return s.header(), nil
 }
 

@@ -22,10 +22,10 @@ func validatePair(key string, values ...string) error {
 	if key == "" {
 		return fmt.Errorf("there is an empty key in the header")
 	}
-	if key[0] == ':' { // not sent, so not looked at
-		return nil
-	}
 	for i := range len(key) {
+		if key[0] == ':' { // not sent, so not looked at
+			break
+		}
 		if c := key[i]; !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '.' || c == '-' || c == '_') {
 			return fmt.Errorf("header key %q contains illegal characters not in [0-9a-z-_.]", key)
 		}

@@ -115,11 +115,7 @@ func (s *Server) newMethod(name string, impl any) *method {
 
 // Serve serves a connection, which is the server's from here on. It returns at once.
 func (s *Server) Serve(link direct.Link, p *peer.Peer) {
-	ctx := peer.NewContext(context.Background(), p)
-	for _, h := range s.cfg.Stats {
-		ctx = h.TagConn(ctx, &stats.ConnTagInfo{RemoteAddr: p.Addr, LocalAddr: p.LocalAddr})
-		h.HandleConn(ctx, &stats.ConnBegin{})
-	}
+	ctx := connBegun(peer.NewContext(context.Background(), p), p, s.cfg.Stats, false)
 	conn, err := direct.New(link, direct.Options{
 		Spin:        s.cfg.Spin,
 		Handler:     &connHandler{s, ctx, p},
@@ -127,7 +123,7 @@ func (s *Server) Serve(link direct.Link, p *peer.Peer) {
 	})
 	if err != nil { // the link was closed already
 		link.Close()
-		s.connEnded(ctx)
+		connEnded(ctx, s.cfg.Stats, false)
 		return
 	}
 	if !s.add(conn) {
@@ -136,14 +132,8 @@ func (s *Server) Serve(link direct.Link, p *peer.Peer) {
 	go func() {
 		<-conn.Gone()
 		s.remove(conn)
-		s.connEnded(ctx)
+		connEnded(ctx, s.cfg.Stats, false)
 	}()
-}
-
-func (s *Server) connEnded(ctx context.Context) {
-	for _, h := range s.cfg.Stats {
-		h.HandleConn(ctx, &stats.ConnEnd{})
-	}
 }
 
 func (s *Server) add(conn *direct.Conn) bool {
@@ -211,15 +201,19 @@ func (h *connHandler) Method(r *direct.Request) *direct.Method {
 	return &h.server.unknown.Method
 }
 
-// Conn is what Stream.Data returns of a served stream.
-func (h *connHandler) Conn() (context.Context, *peer.Peer) { return h.ctx, h.peer }
-
-// whyUnknown is the status of a call that nobody serves.
-func (s *Server) whyUnknown(name string) *status.Status {
+// whyNot is the status of a call that nobody serves, or nil.
+func (m *method) whyNot(name string) *status.Status {
+	if m.name != "" { // registered
+		return nil
+	}
+	s := m.server
 	path, ok := strings.CutPrefix(name, "/")
 	i := strings.LastIndex(path, "/")
 	if !ok || i < 0 {
 		return status.New(codes.Unimplemented, fmt.Sprintf("malformed method name: %q", name))
+	}
+	if m.stream != nil {
+		return nil // for the handler of unknown methods
 	}
 	service, method := path[:i], path[i+1:]
 	if !s.known[service] {

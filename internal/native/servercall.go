@@ -60,8 +60,8 @@ func (m *method) serve(s *direct.Stream) {
 		return
 	}
 	c.tag()
-	if m.unary == nil && m.stream == nil {
-		c.finish(m.server.whyUnknown(s.Request().Method), nil)
+	if st := m.whyNot(s.Request().Method); st != nil {
+		c.finish(st, nil)
 		return
 	}
 	c.handle()
@@ -297,7 +297,11 @@ const encodingKey = "grpc-encoding"
 
 var noHeader = metadata.MD{}
 
-// fillStatus puts a status into a trailer.
+// detailsKey is where a trailer has a status with details, marshalled.
+const detailsKey = "grpc-status-details-bin"
+
+// fillStatus puts a status into a trailer. Details of its own take the place of what the
+// handler may have put there.
 func fillStatus(t *direct.Trailer, st *status.Status) {
 	if st == nil {
 		return
@@ -310,6 +314,7 @@ func fillStatus(t *direct.Trailer, st *status.Status) {
 		return
 	}
 	if b, err := proto.Marshal(p); err == nil {
-		t.Details = b
+		t.MD = metadata.Join(t.MD, nil) // a copy
+		t.MD[detailsKey] = []string{string(b)}
 	}
 }
