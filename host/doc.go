@@ -1,2 +1,110 @@
-// Package host exports, requires and calls services.
+// Package host lets processes export Go functions and call each other's, over
+// unix sockets, shared memory and TCP.
+//
+//	h, err := host.New("calculator")
+//	h.Export("Calculator", calc)             // all methods of calc
+//	err = h.Serve(ctx, "shm:///run/calc.sock", "unix:///run/calc.grpc")
+//
+// and in another process:
+//
+//	h, err := host.New("client")
+//	link, err := h.Connect(ctx, "shm:///run/calc.sock")
+//	add, err := host.Require[func(context.Context, int, int) (int, error)](ctx, h, "Calculator.Add")
+//	sum, err := add(ctx, 1, 2)
+//
+// On the wire each call is a gRPC call. A host therefore serves any gRPC client
+// in any language, and a service that was generated from a .proto file is
+// exported and required in the same way as a function.
+//
+// # Hosts and links
+//
+// A [Host] is one party, a [Link] joins two. One of them listens
+// ([Host.Listen], [Host.Serve]) and the other dials ([Host.Connect]); after that
+// they are equals: each tells the other what it exports, and what it exports
+// later, and each calls the other. A host may listen on several targets and dial
+// several others. Announcements and calls go to linked hosts only and are not
+// passed on.
+//
+// # Exporting
+//
+// [Host.Export] takes a function, or a value with methods. Which signatures are
+// legal is listed there; everything else is refused at that moment, with the
+// reason. Callers give arguments by position or by name; the names come from
+// [WithParams], or from a struct that embeds [Params]. Generated services are
+// registered with the host as with a *grpc.Server, at any time, or with
+// [Host.ExportService], which returns an error.
+//
+// # Requiring and calling
+//
+// [Require] returns a function of the type that is asked for, [Host.RequireConn]
+// a connection for generated clients. Both wait, as long as their context allows,
+// until someone exports what is required. What they return follows the providers
+// as they come and go. [Call] makes one call of whatever name with whatever
+// arguments.
+//
+// A call goes to this host itself if it exports the name, and else to one of the
+// linked hosts that do, chosen at random. A local call takes no wire, but
+// arguments and results are encoded and decoded as for any other, so that caller
+// and function share no memory.
+//
+// # Codecs
+//
+// Each call names its codec, and its reply uses the same: msgpack unless
+// [WithCodec] says otherwise. Arguments are decoded straight into the function's
+// parameters. A number that doesn't fit, text for bytes, an argument that is
+// missing or unknown is an error that names the parameter; nothing is converted
+// silently. See package codecs/value for what values there are.
+//
+// # Contexts and metadata
+//
+// The deadline and the cancellation of a call's context reach the context of the
+// exported function, over every wire. In the function,
+// [google.golang.org/grpc/metadata.FromIncomingContext],
+// [google.golang.org/grpc/peer.FromContext],
+// [google.golang.org/grpc.SetHeader] and [google.golang.org/grpc.SetTrailer] work
+// as in any gRPC handler. Metadata keys that start with "carp-" are reserved.
+//
+// # Errors
+//
+// A call fails with an [*Error]. It has a gRPC status code, the text of the
+// remote error, the name of its type, and it says whether the other end answered
+// at all:
+//
+//   - an error that a function returns keeps its status, if it carries one; a
+//     context's error becomes DeadlineExceeded or Canceled, any other Unknown;
+//   - arguments that don't fit are InvalidArgument, an unknown name or codec is
+//     Unimplemented;
+//   - a panic is Internal. What it was is told to the log and to [Hooks] of the
+//     host where it happened, never to the caller. In a generated service a panic
+//     ends the process, as in grpc-go;
+//   - no provider, or one that was lost, is Unavailable. When a process dies, the
+//     calls that it had taken fail at once.
+//
+// Text, details and trailers of an error are cut at 6 KiB, for there are clients
+// that take no more.
+//
+// # Concurrency
+//
+// Everything in this package may be used by any number of goroutines. An exported
+// function is called by many at a time; calls in flight have no order among them.
+// A function may call back the host that called it, to any depth.
+//
+// # Security
+//
+// Over unix sockets and shared memory, processes of the same user (and root) may
+// link; the kernel vouches for them. TCP is refused unless there are credentials
+// ([WithTCP]) or plain text is asked for ([WithInsecureTCP]). Whoever may connect
+// may call everything that is exported. What a peer sends is checked and bounded
+// before it is decoded: the size of messages ([WithMaxMessageSize]), calls in
+// flight ([WithMaxCalls]), the shape of bodies, the number of announcements.
+//
+// # Shutdown
+//
+// [Host.Shutdown] tells peers, lets calls in flight finish, and closes;
+// [Host.Close] closes at once. [Host.Serve] shuts down when its context ends.
+//
+// # Lock order
+//
+// exports.mu, then peers.mu, then the mutex of a link (package
+// host/internal/link). Host.mu is taken alone.
 package host
