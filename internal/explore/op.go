@@ -1,0 +1,48 @@
+package explore
+
+// Kind is what a step does to its object.
+type Kind uint8
+
+// The kinds of steps.
+const (
+	Read    Kind = iota // reads commute
+	Write               // changes the object, or might
+	Acquire             // takes a lock
+	Release             // gives a lock back; can't be next where Acquire is
+)
+
+// op is the step that a thread will take next.
+type op struct {
+	object  any // a pointer: what is touched
+	kind    Kind
+	enabled func() bool // nil is always
+}
+
+func (o op) ready() bool { return o.enabled == nil || o.enabled() }
+
+// depends tells whether the order of two steps can make a difference.
+func (o op) depends(other op) bool {
+	return o.object == other.object && (o.kind != Read || other.kind != Read)
+}
+
+// swaps tells whether two steps that depend on each other could both be next.
+func (o op) swaps(other op) bool {
+	return o.depends(other) && o.kind != Release && other.kind != Release
+}
+
+// threads is a set of threads, by id.
+type threads uint64
+
+func only(id int) threads { return 1 << id }
+
+func (s threads) has(id int) bool { return s&only(id) != 0 }
+
+// clock is a vector clock: for each thread the number of its latest step that is known
+// to come before, counted over all threads from 1.
+type clock []int
+
+func (c clock) join(other clock) {
+	for i, n := range other {
+		c[i] = max(c[i], n)
+	}
+}

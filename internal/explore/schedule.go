@@ -1,0 +1,171 @@
+package explore
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// maxThreads bounds the threads of a scenario.
+const maxThreads = 16
+
+// Schedule is one run of a scenario.
+type Schedule struct {
+	threads []*thread
+	atEnd   []func() error
+	trace   []step
+	objects map[any]*object
+}
+
+// Go adds a thread. All threads are added before the first one runs.
+func (s *Schedule) Go(name string, body func()) {
+	if len(s.threads) == maxThreads {
+		panic("explore: too many threads")
+	}
+	s.threads = append(s.threads, newThread(len(s.threads), name, body))
+}
+
+// Daemon adds a thread that need not end: it is stopped when the others have.
+func (s *Schedule) Daemon(name string, body func()) {
+	s.Go(name, body)
+	s.threads[len(s.threads)-1].daemon = true
+}
+
+// AtEnd adds a check for the end of a run in which all threads ended.
+func (s *Schedule) AtEnd(check func() error) { s.atEnd = append(s.atEnd, check) }
+
+// step is one step of a run, as it was taken.
+type step struct {
+	op
+	thread int
+	clock  clock
+}
+
+// object is what was done to an object so far in a run.
+type object struct {
+	steps []int // indices into the trace
+	reads clock // joined clocks of all steps
+	write clock // joined clocks of those that don't read
+}
+
+func (s *Schedule) object(key any) *object {
+	o := s.objects[key]
+	if o == nil {
+		o = &object{reads: make(clock, len(s.threads)), write: make(clock, len(s.threads))}
+		s.objects[key] = o
+	}
+	return o
+}
+
+// start brings all threads to their first step.
+func (s *Schedule) start() {
+	s.objects = map[any]*object{}
+	for _, t := range s.threads {
+		t.clock = make(clock, len(s.threads))
+		t.step()
+	}
+}
+
+func (s *Schedule) ready() threads {
+	var set threads
+	for _, t := range s.threads {
+		if t.ready() {
+			set |= only(t.id)
+		}
+	}
+	return set
+}
+
+// clockOf is the clock that t's next step would have now.
+func (s *Schedule) clockOf(t *thread) clock {
+	c := append(clock(nil), t.clock...)
+	if o := s.objects[t.op.object]; o != nil {
+		c.join(o.write)
+		if t.op.kind != Read {
+			c.join(o.reads)
+		}
+	}
+	c[t.id] = len(s.trace) + 1
+	return c
+}
+
+// take lets a thread take its step, and records it.
+func (s *Schedule) take(id int) {
+	t := s.threads[id]
+	o := s.object(t.op.object)
+	t.clock = s.clockOf(t)
+	o.reads.join(t.clock)
+	if t.op.kind != Read {
+		o.write.join(t.clock)
+	}
+	o.steps = append(o.steps, len(s.trace))
+	s.trace = append(s.trace, step{t.op, id, t.clock})
+	t.step()
+}
+
+// ended tells whether all threads that have to end did.
+func (s *Schedule) ended() bool {
+	for _, t := range s.threads {
+		if !t.done && !t.daemon {
+			return false
+		}
+	}
+	return true
+}
+
+// panicked is the error of a thread that panicked.
+func (s *Schedule) panicked() error {
+	var errs []error
+	for _, t := range s.threads {
+		errs = append(errs, t.err)
+	}
+	return errors.Join(errs...)
+}
+
+// verdict is what is wrong with a run in which no thread can go on.
+func (s *Schedule) verdict() error {
+	if !s.ended() {
+		return errors.New(s.stuck())
+	}
+	var errs []error
+	for _, check := range s.atEnd {
+		errs = append(errs, check())
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Schedule) stuck() string {
+	var names []string
+	for _, t := range s.threads {
+		if !t.done && !t.daemon {
+			names = append(names, fmt.Sprintf("%s, to touch %s", t.name, s.name(t.op.object)))
+		}
+	}
+	return "nobody can go on: " + strings.Join(names, "; ")
+}
+
+// stop unwinds all threads.
+func (s *Schedule) stop() {
+	for _, t := range s.threads {
+		t.end()
+	}
+}
+
+// name is a name for an object in a printed trace.
+func (s *Schedule) name(object any) string {
+	if n, ok := object.(fmt.Stringer); ok {
+		return n.String()
+	}
+	return fmt.Sprintf("%T %p", object, object)
+}
+
+// String is the run step by step.
+func (s *Schedule) String() string {
+	var b strings.Builder
+	for i, st := range s.trace {
+		fmt.Fprintf(&b, "%4d %-12s %s %s\n", i+1, s.threads[st.thread].name, kindNames[st.kind], s.name(st.object))
+	}
+	return b.String()
+}
+
+var kindNames = [...]string{Read: "read ", Write: "write", Acquire: "lock ", Release: "free "}

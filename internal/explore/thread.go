@@ -1,0 +1,102 @@
+package explore
+
+import (
+	"fmt"
+	"iter"
+	"runtime/debug"
+)
+
+// current is the thread that is running now, or nil outside an exploration. Only
+// one thread runs at a time, so it needs no lock.
+var current *thread
+
+// Touch is where a thread waits until it is its turn to take its next step, which is to
+// touch object, a pointer. The step itself follows the call. Outside an
+// exploration Touch does nothing, and tells so.
+func Touch(object any, kind Kind) (explored bool) {
+	return When(object, kind, nil)
+}
+
+// When is [Touch] for a step that is possible only when enabled says so. enabled must
+// depend on object only, and must touch nothing.
+func When(object any, kind Kind, enabled func() bool) (explored bool) {
+	t := current
+	if t == nil {
+		return false
+	}
+	t.pause(op{object, kind, enabled})
+	return true
+}
+
+// Aborted tells whether the current thread is being unwound because its run is over. It
+// must not wait for anything then.
+func Aborted() bool { return current != nil && current.aborted }
+
+// thread is one thread of control of a run: a coroutine.
+type thread struct {
+	id   int
+	name string
+
+	next  func() (struct{}, bool)
+	stop  func()
+	yield func(struct{}) bool
+
+	op      op
+	daemon  bool // doesn't have to end
+	done    bool
+	aborted bool
+	err     error // of a panic
+	clock   clock // of its latest step
+}
+
+// abort unwinds a thread whose run is over.
+type abort struct{}
+
+func newThread(id int, name string, body func()) *thread {
+	t := &thread{id: id, name: name}
+	t.next, t.stop = iter.Pull(func(yield func(struct{}) bool) {
+		t.yield = yield
+		defer func() {
+			t.done = true
+			t.caught(recover())
+		}()
+		body()
+	})
+	return t
+}
+
+func (t *thread) caught(p any) {
+	if _, over := p.(abort); p == nil || over {
+		return
+	}
+	t.err = fmt.Errorf("%s panicked: %v\n%s", t.name, p, debug.Stack())
+}
+
+// pause ends a step: it gives control back until the next one is to be taken.
+func (t *thread) pause(o op) {
+	if t.aborted {
+		return // deferred functions run to their end
+	}
+	t.op = o
+	if !t.yield(struct{}{}) {
+		t.aborted = true
+		panic(abort{})
+	}
+}
+
+// step takes the thread's pending step and goes on to its next.
+func (t *thread) step() {
+	current = t
+	t.next()
+	current = nil
+}
+
+// end unwinds a thread.
+func (t *thread) end() {
+	current = t
+	t.stop()
+	current = nil
+	t.done = true
+}
+
+func (t *thread) ready() bool { return !t.done && t.op.ready() }
