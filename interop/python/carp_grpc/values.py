@@ -262,6 +262,31 @@ def check_depth(depth: int) -> None:
         raise EncodeError(f"the value is nested deeper than {MAX_DEPTH} levels, or contains itself")
 
 
+def is_deep(value: Any, unusual: bool = False) -> bool:
+    """Whether a value is nested deeper than 100 levels. Looks at it level by level.
+
+    Args:
+        unusual: there may be types in it that stand for containers.
+    """
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        if unusual:
+            level = [plain(item) for item in level]
+        filled = [item for item in level if type(item) in _CONTAINERS and item]
+        if not filled:
+            return False
+        inner = [item.values() if type(item) is dict else item for item in filled]
+        if unusual:
+            level = [x for items in inner for x in items if type(x) not in _SIMPLE]
+        else:
+            level = [x for items in inner for x in items if type(x) in _CONTAINERS]
+    return True
+
+
+_CONTAINERS = frozenset((dict, list))
+_SIMPLE = frozenset((type(None), bool, int, float, str, bytes))
+
+
 def shown(value: object) -> str:
     """A short repr for error texts."""
     try:

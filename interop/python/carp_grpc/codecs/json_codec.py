@@ -9,7 +9,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import DecodeError, EncodeError
-from ..values import INT_MAX, INT_MIN, check_depth, check_int, key, plain, shown
+from ..values import (
+    INT_MAX,
+    INT_MIN,
+    MAX_DEPTH,
+    check_depth,
+    check_int,
+    is_deep,
+    key,
+    plain,
+    shown,
+)
 from . import bodies, marks
 
 
@@ -90,6 +100,8 @@ def load(body: bytes) -> Any:
         raise DecodeError("the JSON is nested too deeply") from error
     except ValueError as error:
         raise DecodeError(f"not one JSON value in UTF-8: {error}") from error
+    if body.count(b"[") + body.count(b"{") >= MAX_DEPTH and is_deep(value):
+        raise DecodeError(f"the value is nested deeper than {MAX_DEPTH} levels")
     if _SURROGATE.search(text):
         _check_text(value)
     return value

@@ -9,7 +9,19 @@ from typing import Any
 import msgpack
 
 from ..errors import DecodeError, EncodeError
-from ..values import KEYS, CivilDateTime, Named, Ref, Timestamp, check_int, key, plain, shown
+from ..values import (
+    KEYS,
+    MAX_DEPTH,
+    CivilDateTime,
+    Named,
+    Ref,
+    Timestamp,
+    check_int,
+    is_deep,
+    key,
+    plain,
+    shown,
+)
 from . import bodies, extensions
 
 
@@ -55,6 +67,8 @@ def pack(value: Any) -> bytes:
         # An unusual value may have been a key, where it has no place. msgpack does not tell, and
         # checking every map would cost more than packing it.
         _check_keys(value)
+    if _may_be_deep(body) and is_deep(value, unusual):
+        raise EncodeError(f"the value is nested deeper than {MAX_DEPTH} levels")
     return bytes(body)
 
 
@@ -105,9 +119,23 @@ def unpack(body: bytes) -> Any:
         raise
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise DecodeError(f"not one msgpack value: {error or type(error).__name__}") from error
+    if _may_be_deep(body) and is_deep(value, False):
+        raise DecodeError(f"the value is nested deeper than {MAX_DEPTH} levels")
     if any(header in body for header in extensions.TIMESTAMP_HEADERS):
         return _instants(value)
     return value
+
+
+# The bytes that no list and no map begins with.
+_NO_CONTAINER = bytes(c for c in range(256) if not (0x80 <= c <= 0x9F or 0xDC <= c <= 0xDF))
+
+
+def _may_be_deep(body: bytes) -> bool:
+    """Whether a body has enough bytes that may begin a list or map to be nested too deeply.
+
+    msgpack allows more levels than carp does, and its hooks do not tell how deep they are.
+    """
+    return len(body) > MAX_DEPTH and len(body.translate(None, _NO_CONTAINER)) > MAX_DEPTH - 1
 
 
 # Before the two values in a named value's data, it makes them one array.
@@ -124,8 +152,9 @@ def _map(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
         raise DecodeError(f"a map has a key that is not a scalar: {error}") from error
     if len(result) != len(pairs):
         raise DecodeError("a map has two keys that are equal, or that Python holds to be equal")
-    if not _WIRE_KEYS.issuperset(map(type, result)):
-        raise DecodeError("a map has a key that is not a scalar")
+    for name in result:
+        if type(name) is not str and type(name) not in _WIRE_KEYS:
+            raise DecodeError(f"a map has a key that is not a scalar: {shown(name)}")
     return result
 
 
