@@ -61,6 +61,82 @@ func awaitState(t *testing.T, cc *carpgrpc.ClientConn, want connectivity.State) 
 	}
 }
 
+// transportOf is what two ends without opaque options speak over lis.
+func transportOf(lis net.Listener) carpgrpc.Transport {
+	if strings.HasPrefix(dialer.TargetOf(lis.Addr()), "shm") {
+		return carpgrpc.Direct
+	}
+	return carpgrpc.HTTP2
+}
+
+// An end with opaque options makes both speak HTTP/2, over shm too.
+func TestOpaqueOptionsMeanHTTP2(t *testing.T) {
+	target, ok := targets(t)["shm"]
+	if !ok {
+		return
+	}
+	leak.Check(t)
+	for name, opts := range map[string]struct {
+		server []carpgrpc.ServerOption
+		client []carpgrpc.ClientOption
+	}{
+		"server": {server: []carpgrpc.ServerOption{carpgrpc.WithServerOptions(grpc.ReadBufferSize(1 << 10))}},
+		"client": {client: []carpgrpc.ClientOption{carpgrpc.WithDialOptions(grpc.WithReadBufferSize(1 << 10))}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			leak.Check(t)
+			serve(t, service{}, listen(t, target), opts.server...)
+			cc := newClient(t, target, opts.client...)
+			if err := unary(t.Context(), pb.NewTestServiceClient(cc), 64); err != nil {
+				t.Fatal(err)
+			}
+			if got := cc.Transport(); got != carpgrpc.HTTP2 {
+				t.Errorf("the transport is %q, want HTTP/2", got)
+			}
+		})
+	}
+}
+
+// A stock grpc-go client and a Server, and the other way round, speak HTTP/2 over shm.
+func TestStockPeersOverShm(t *testing.T) {
+	target, ok := targets(t)["shm"]
+	if !ok {
+		return
+	}
+	t.Run("stock client", func(t *testing.T) {
+		leak.Check(t)
+		serve(t, service{}, listen(t, target))
+		grpcTarget, opts, err := dialer.GRPC(target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cc, err := grpc.NewClient(grpcTarget, opts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cc.Close()
+		if err := unary(t.Context(), pb.NewTestServiceClient(cc), 64); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("stock server", func(t *testing.T) {
+		leak.Check(t)
+		lis := listen(t, target)
+		srv := grpc.NewServer(grpc.Creds(dialer.Credentials()))
+		pb.RegisterTestServiceServer(srv, service{})
+		served := make(chan error, 1)
+		go func() { served <- srv.Serve(lis) }()
+		defer func() { srv.Stop(); <-served }()
+		cc := newClient(t, target)
+		if err := unary(t.Context(), pb.NewTestServiceClient(cc), 64); err != nil {
+			t.Error(err)
+		}
+		if got := cc.Transport(); got != carpgrpc.HTTP2 {
+			t.Errorf("the transport is %q, want HTTP/2", got)
+		}
+	})
+}
+
 func TestConnectivity(t *testing.T) {
 	forEachTarget(t, func(t *testing.T, lis net.Listener) {
 		t.Helper()
@@ -78,8 +154,8 @@ func TestConnectivity(t *testing.T) {
 		}
 		cc.Connect()
 		awaitState(t, cc, connectivity.Ready)
-		if got := cc.Transport(); got != carpgrpc.HTTP2 {
-			t.Errorf("a connected client's transport is %q", got)
+		if got, want := cc.Transport(), transportOf(lis); got != want {
+			t.Errorf("a connected client's transport is %q, want %q", got, want)
 		}
 		first.Stop()
 		awaitState(t, cc, connectivity.Idle)
@@ -191,6 +267,6 @@ func TestClientLogsTransport(t *testing.T) {
 		if err := unary(t.Context(), clientOf(t, lis, carpgrpc.Logger(log.logger())), 64); err != nil {
 			t.Fatal(err)
 		}
-		log.want(t, "level=DEBUG", "connected", "transport=HTTP/2", dialer.TargetOf(lis.Addr()))
+		log.want(t, "level=DEBUG", "connected", "transport="+string(transportOf(lis)), dialer.TargetOf(lis.Addr()))
 	})
 }

@@ -16,9 +16,13 @@
 //
 // # Transports
 //
-// Every connection speaks HTTP/2, through an unmodified grpc-go, so that any gRPC
-// client or server may be the other end. [ClientConn.Transport] says what the
-// present connection speaks, and both ends log it (level Debug).
+// Over unix sockets and TCP a connection speaks HTTP/2, through an unmodified grpc-go,
+// so that any gRPC client or server may be the other end. Over shared memory two ends
+// that are both this package skip HTTP/2 and put calls into the memory directly
+// ([Direct]); with a plain grpc-go at one end it is HTTP/2 there, too. Which of them
+// it is, is agreed on when the connection is made, and nothing but the time that calls
+// take depends on it. [ClientConn.Transport] says what the present connection speaks,
+// and both ends log it (level Debug).
 //
 // # Security
 //
