@@ -42,6 +42,11 @@ type Named struct {
 	Value reflect.Value
 }
 
+// Max is how many arguments of each kind a call may have, counting those of a
+// variadic parameter one by one. It keeps a body of a few megabytes from becoming
+// millions of pieces. A list is one argument, however long it is.
+const Max = 4096
+
 // Arguments are the arguments of one call, encoded.
 type Arguments struct {
 	// Positional arguments, the first parameter first.

@@ -81,10 +81,16 @@ func (Codec) Split(body []byte) (args.Arguments, error) {
 	err := eachField(body, func(num protowire.Number, data []byte) error {
 		switch num {
 		case numArgs:
+			if len(all.Positional) == args.Max {
+				return engine.TooMany()
+			}
 			raw, err := checked(data)
 			all.Positional = append(all.Positional, raw)
 			return err
 		case numKwargs:
+			if len(all.Named) == args.Max {
+				return engine.TooMany()
+			}
 			arg, err := splitEntry(data)
 			all.Named = append(all.Named, arg)
 			return err

@@ -131,6 +131,21 @@ func (c Codec) badArguments(t *testing.T) {
 	_, err = c.Split(body)
 	wantError(t, "an argument that comes twice is refused", err, "", "twice")
 
+	many := valuesOf(make([]any, args.Max+1)...)
+	body, err = c.AppendArgs(nil, many, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Split(body)
+	wantError(t, "there is a limit to the number of arguments", err, "", "more than 4096 arguments")
+	body, err = c.AppendArgs(nil, many[1:], nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Split(body); err != nil {
+		t.Errorf("as many arguments as the limit are accepted: %v", err)
+	}
+
 	body, err = c.AppendArgs(nil, valuesOf(1, "x"), nil)
 	if err != nil {
 		t.Fatal(err)

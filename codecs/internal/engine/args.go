@@ -31,7 +31,7 @@ func (c *Checker) SplitArgs(r Reader, body []byte) (args.Arguments, error) {
 
 // splitList cuts up the list that began with t.
 func (c *Checker) splitList(r Reader, body []byte, t *Token) ([]args.Raw, error) {
-	list := make([]args.Raw, 0, min(max(t.Len, 2), maxPresized))
+	list := make([]args.Raw, 0, min(max(t.Len, 2), args.Max))
 	for {
 		more, err := r.More(t)
 		if err != nil {
@@ -39,6 +39,9 @@ func (c *Checker) splitList(r Reader, body []byte, t *Token) ([]args.Raw, error)
 		}
 		if !more {
 			return list, nil
+		}
+		if len(list) == args.Max {
+			return nil, TooMany()
 		}
 		raw, err := c.cut(r, body)
 		if err != nil {
@@ -48,8 +51,10 @@ func (c *Checker) splitList(r Reader, body []byte, t *Token) ([]args.Raw, error)
 	}
 }
 
-// maxPresized bounds what is allocated for arguments before they are seen.
-const maxPresized = 64
+// TooMany is the error for more than [args.Max] arguments.
+func TooMany() error {
+	return cannot("more than %d arguments; a list is only one", args.Max)
+}
 
 // cut checks the next value and returns its bytes.
 func (c *Checker) cut(r Reader, body []byte) (args.Raw, error) {
@@ -91,6 +96,9 @@ func (c *Checker) splitMap(r Reader, body []byte, t *Token) (args.Arguments, err
 				return all, err
 			}
 			continue
+		}
+		if len(all.Named) == args.Max {
+			return all, TooMany()
 		}
 		raw, err := c.cut(r, body)
 		if err != nil {

@@ -119,13 +119,18 @@ func (d *Decoder) entries(v reflect.Value, key, elem *plan) error {
 		return err
 	}
 	v.Set(reflect.MakeMapWithSize(v.Type(), n))
-	k := reflect.New(key.typ).Elem()
-	x := reflect.New(elem.typ).Elem()
+	var k, x reflect.Value
 	known := n
 	for i := 0; ; i++ {
 		more, err := d.R.More(t)
 		if err != nil || !more {
 			return err
+		}
+		if i == 0 {
+			if err := d.Charge(int(key.typ.Size() + elem.typ.Size())); err != nil {
+				return err
+			}
+			k, x = reflect.New(key.typ).Elem(), reflect.New(elem.typ).Elem()
 		}
 		if i == known {
 			if known, err = d.growMap(known, key.typ, elem.typ); err != nil {
