@@ -1,12 +1,19 @@
 package host
 
 import (
+	"google.golang.org/protobuf/proto"
+
 	carpv1 "github.com/carp-rpc/carp-go/carpgo/v1"
 	"github.com/carp-rpc/carp-go/host/internal/link"
 )
 
-// exportsPerFrame keeps the frames of a large announcement small.
-const exportsPerFrame = 256
+const (
+	// announcementSize is where the frame of a large announcement ends.
+	announcementSize = 64 << 10
+	// maxAnnouncement bounds what one service may take in an announcement, so
+	// that any frame stays well below maxFrame.
+	maxAnnouncement = 1 << 20
+)
 
 // audience are the links that are told what a host exports. It is guarded by
 // exports.mu, under which announcements are queued: each link sees one state of
@@ -29,7 +36,7 @@ func (x *exports) join(l *link.Link) {
 		}
 	}
 	for {
-		n := min(len(all), exportsPerFrame)
+		n := fitting(all)
 		l.Announce(&carpv1.Exports{
 			Generation: x.audience.generation,
 			Full:       true,
@@ -40,6 +47,17 @@ func (x *exports) join(l *link.Link) {
 			return
 		}
 	}
+}
+
+// fitting is how many exports go into one frame: at least one, if there are any.
+func fitting(all []*carpv1.Export) int {
+	size := 0
+	for i, e := range all {
+		if size += proto.Size(e); size > announcementSize && i > 0 {
+			return i
+		}
+	}
+	return len(all)
 }
 
 // leave forgets a link.

@@ -34,6 +34,9 @@ type call struct {
 	path  string
 	codec string // as the caller tagged it
 	wire  wire
+	// maxReceive bounds the messages of a call. The transport's own bound may be
+	// larger: it has to let the frames of links through.
+	maxReceive int
 
 	mu         sync.Mutex
 	header     metadata.MD
@@ -102,9 +105,20 @@ func (c *call) send(msg mem.BufferSlice) error {
 	return c.wire.send(msg)
 }
 
+// receive returns the next message, or io.EOF after the last.
+func (c *call) receive() (mem.BufferSlice, error) {
+	msg, err := c.wire.recv()
+	if n := msg.Len(); err == nil && n > c.maxReceive {
+		msg.Free()
+		return nil, hostError(codes.ResourceExhausted, "%s: the request has %d bytes, at most %d are taken",
+			pathName(c.path), n, c.maxReceive)
+	}
+	return msg, err
+}
+
 // receiveOne returns the message of a call that has one.
 func (c *call) receiveOne() (mem.BufferSlice, error) {
-	msg, err := c.wire.recv()
+	msg, err := c.receive()
 	if errors.Is(err, io.EOF) {
 		return nil, hostError(codes.InvalidArgument, "%s: the call has no request message", pathName(c.path))
 	}
@@ -120,7 +134,7 @@ type endpoint interface {
 // serves. Ctx has the caller's metadata and peer; codec is the caller's tag, ""
 // for none. The error, if any, is a status.
 func (h *Host) dispatch(ctx context.Context, path, codec string, w wire) (metadata.MD, error) {
-	c := &call{host: h, path: path, codec: codec, wire: w}
+	c := &call{host: h, path: path, codec: codec, wire: w, maxReceive: h.maxMessage}
 	if c.codec == "" {
 		c.codec = protoCodec
 	}
@@ -148,6 +162,9 @@ func (h *Host) run(c *call) error {
 		return hostError(codes.Unavailable, "host %q is shutting down", h.label)
 	}
 	defer h.end(e)
+	if isInternalStream(e) {
+		c.maxReceive = maxFrame
+	}
 	return e.serve(c)
 }
 

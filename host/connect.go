@@ -42,7 +42,7 @@ func (h *Host) connect(ctx context.Context, target string) (*Link, error) {
 	case <-l.Done():
 		return nil, l.Err()
 	case <-ctx.Done():
-		l.Close()
+		_ = l.Close() // never fails
 		return nil, fmt.Errorf("the peer has not said what it exports: %w", ctx.Err())
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,7 +39,7 @@ func twoHosts() (server, client *host.Host, stop func()) {
 
 func check(err error) {
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 }
 
@@ -103,8 +102,7 @@ func ExampleCall() {
 	defer stop()
 	ctx := context.Background()
 
-	repeat := func(text string, times int) string { return strings.Repeat(text, times) }
-	_, err := server.Export("repeat", repeat, host.WithParams("text", "times"))
+	_, err := server.Export("repeat", strings.Repeat, host.WithParams("text", "times"))
 	check(err)
 	_, err = client.RequireConn(ctx, "repeat") // wait for it
 	check(err)
@@ -171,8 +169,7 @@ func ExampleError() {
 	check(err)
 
 	_, err = pop()
-	var e *host.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*host.Error](err); ok {
 		fmt.Println(e.Message())
 		fmt.Println(e.Code() == codes.Unknown, e.Exception(), e.Remote())
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 
 	"google.golang.org/grpc"
 
@@ -158,13 +159,13 @@ func (h *Host) exportMethods(name string, v reflect.Value, cfg *exportConfig) (*
 
 // why lists the reasons for which methods were left out, all or one.
 func (e *Exported) why(method string) string {
-	var text string
+	var text strings.Builder
 	for _, s := range e.Skipped {
 		if method == "" || s.Method == method {
-			text += fmt.Sprintf("; %s: %s", s.Method, s.Reason)
+			fmt.Fprintf(&text, "; %s: %s", s.Method, s.Reason)
 		}
 	}
-	return text
+	return text.String()
 }
 
 func (h *Host) method(v reflect.Value, m reflect.Method, cfg *exportConfig) (*function, error) {

@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
 
 	carpv1 "github.com/carp-rpc/carp-go/carpgo/v1"
 	"github.com/carp-rpc/carp-go/codecs/protobuf/synth"
@@ -100,11 +101,15 @@ func (x *exports) add(e *Exported, s *service) error {
 			return fmt.Errorf("the path %s is taken on this host", path)
 		}
 	}
+	s = merged(old, s)
+	if n := proto.Size(s.announcement()); n > maxAnnouncement {
+		return fmt.Errorf("what peers are told of %s takes %d bytes, at most %d are allowed", s.name, n, maxAnnouncement)
+	}
 	x.byName[e.Name] = e
 	for m, ep := range s.methods {
 		x.paths.Store(joinPath(s.name, m), ep)
 	}
-	x.replace(s.name, merged(old, s))
+	x.replace(s.name, s)
 	return nil
 }
 
@@ -127,9 +132,7 @@ func merged(old, s *service) *service {
 	}
 	m := old.with(make(map[string]endpoint, len(old.methods)+len(s.methods)))
 	for _, from := range []*service{old, s} {
-		for name, ep := range from.methods {
-			m.methods[name] = ep
-		}
+		maps.Copy(m.methods, from.methods)
 	}
 	if m.version == "" {
 		m.version = s.version

@@ -101,7 +101,7 @@ func (s *serverStream) SendMsg(m any) error {
 }
 
 func (s *serverStream) RecvMsg(m any) error {
-	msg, err := s.call.wire.recv()
+	msg, err := s.call.receive()
 	if err != nil {
 		return err // io.EOF ends the caller's stream
 	}

@@ -192,17 +192,21 @@ func TestHealthAndReflection(t *testing.T) {
 			t.Errorf("reflection lists %v, without %s", services, want)
 		}
 	}
+	// Version v1alpha is deprecated, and still what older clients speak.
 	stream, err := reflectionv1alpha.NewServerReflectionClient(conn).ServerReflectionInfo(testContext(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = stream.Send(&reflectionv1alpha.ServerReflectionRequest{
+	request := &reflectionv1alpha.ServerReflectionRequest{ //nolint:staticcheck // see above
+		//nolint:staticcheck // see above
 		MessageRequest: &reflectionv1alpha.ServerReflectionRequest_FileContainingSymbol{FileContainingSymbol: greeterName},
-	})
+	}
+	err = stream.Send(request)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r, err := stream.Recv(); err != nil || len(r.GetFileDescriptorResponse().GetFileDescriptorProto()) == 0 {
+	r, err := stream.Recv()
+	if err != nil || len(r.GetFileDescriptorResponse().GetFileDescriptorProto()) == 0 { //nolint:staticcheck // see above
 		t.Errorf("v1alpha: %v, %v", r, err)
 	}
 	if err := stream.CloseSend(); err != nil {

@@ -86,7 +86,7 @@ func pickOffer(offers []*offer, method string) *offer {
 		if !o.has(method) {
 			continue
 		}
-		if n++; rand.IntN(n) == 0 {
+		if n++; rand.IntN(n) == 0 { //nolint:gosec // spreads load, guards nothing
 			chosen = o
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"strings"
 	"sync"
 
 	"google.golang.org/grpc"
@@ -193,7 +195,9 @@ func (w *linkWire) send(msg mem.BufferSlice) error {
 
 // serve answers one call that came over the link.
 func (l *Link) serve(in *link.Incoming) {
-	ctx := metadata.NewIncomingContext(in.Context(), in.Metadata())
+	md := in.Metadata()
+	maps.DeleteFunc(md, func(key string, _ []string) bool { return strings.HasPrefix(key, reservedPrefix) })
+	ctx := metadata.NewIncomingContext(in.Context(), md)
 	if l.peer != nil {
 		ctx = peer.NewContext(ctx, l.peer)
 	}
@@ -238,8 +242,7 @@ func (l *Link) call(ctx context.Context, q *request) (*reply, error) {
 
 // explain says which link it was that was lost.
 func (l *Link) explain(err error) error {
-	var lost *link.LostError
-	if !errors.As(err, &lost) {
+	if _, ok := errors.AsType[*link.LostError](err); !ok {
 		return err
 	}
 	label, _ := l.label()

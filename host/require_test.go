@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -288,4 +289,26 @@ func TestConcurrentCalls(t *testing.T) {
 		}
 	}
 	calls.Wait()
+}
+
+// A bound on messages is not one on what links are made of.
+func TestSmallMessages(t *testing.T) {
+	leak.Check(t)
+	server, client := linked(t, host.WithMaxMessageSize(100))
+	for i := range 500 {
+		export(t, client, fmt.Sprintf("a.service.with.a.long.name%d.f", i), func(b []byte) int { return len(b) })
+	}
+	late := newHost(t, "late")
+	connect(t, late, listen(t, client, "unix"))
+	for _, h := range []*host.Host{server, late} {
+		f := require[func([]byte) (int, error)](t, h, "a.service.with.a.long.name499.f")
+		if n, err := f(make([]byte, 50)); n != 50 || err != nil {
+			t.Error(n, err)
+		}
+		if _, err := f(make([]byte, 101)); status.Code(err) != codes.ResourceExhausted {
+			t.Errorf("a request too large: %v", err)
+		}
+	}
+	_, err := client.Export("huge", func() {}, host.WithMetadata(map[string]string{"k": strings.Repeat("x", 1<<20)}))
+	checkError(t, err, "what peers are told of huge takes")
 }

@@ -17,6 +17,9 @@ import (
 	"github.com/carp-rpc/carp-go/carpgrpc"
 )
 
+// maxFrame bounds the frames of links, and all that comes in internal streams.
+const maxFrame = 4 << 20
+
 // internalStreams is the room for the link, and whatever watches and reflects,
 // beside a peer's calls.
 const internalStreams = 16
@@ -114,7 +117,7 @@ func (h *Host) newServer() *carpgrpc.Server {
 		carpgrpc.Logger(h.log),
 		carpgrpc.ForceServerCodecV2(rawCodec(protoCodec)),
 		carpgrpc.UnknownServiceHandler(h.handleStream),
-		carpgrpc.MaxRecvMsgSize(h.maxMessage),
+		carpgrpc.MaxRecvMsgSize(max(h.maxMessage, maxFrame)),
 		carpgrpc.MaxConcurrentStreams(uint32(h.maxCalls+internalStreams)),
 	)
 }

@@ -103,7 +103,7 @@ func (e *Error) Is(target error) bool {
 // callError makes the error that a caller gets. Trailer is the call's, nil when
 // no peer answered.
 func callError(path string, err error, trailer metadata.MD) *Error {
-	if e, ok := err.(*Error); ok {
+	if e, ok := err.(*Error); ok { //nolint:errorlint // one inside of another error is not this call's
 		return e
 	}
 	e := &Error{name: pathName(path), status: statusOf(err)}
@@ -135,8 +135,7 @@ func statusOf(err error) *status.Status {
 
 // exceptionOf names the type of an error that a function returned.
 func exceptionOf(err error) string {
-	var named *namedError
-	if errors.As(err, &named) {
+	if named, ok := errors.AsType[*namedError](err); ok {
 		return named.exception
 	}
 	t := reflect.TypeOf(err)
@@ -162,8 +161,7 @@ func hostError(code codes.Code, format string, args ...any) error {
 // bindError is the answer to arguments that don't fit.
 func bindError(path string, err error) error {
 	code := codes.InvalidArgument
-	var fault *bind.Error
-	if !errors.As(err, &fault) {
+	if _, ok := errors.AsType[*bind.Error](err); !ok {
 		code = codes.Internal
 	}
 	return &namedError{exception: exceptionBind, status: status.Newf(code, "%s: %v", pathName(path), err)}
