@@ -19,8 +19,8 @@ the call.
 Values travel as `carp_grpc.values` tells; errors arrive as `carp_grpc.errors` tells.
 """
 
-from .aio import AioClient, AioFunction
-from .client import Client, Function, PendingCall
+from .aio import AioClient, AioFunction, AioReplyStream
+from .client import Client, Function, PendingCall, ReplyStream
 from .context import CallContext, current
 from .errors import (
     DeadlineExceededError,
@@ -39,6 +39,7 @@ __all__ = [
     "AioFunction",
     "AioLink",
     "AioLinkFunction",
+    "AioReplyStream",
     "CallContext",
     "CivilDateTime",
     "Client",
@@ -53,6 +54,7 @@ __all__ = [
     "PendingCall",
     "Ref",
     "RemoteExecutionError",
+    "ReplyStream",
     "Timestamp",
     "UnavailableError",
     "current",

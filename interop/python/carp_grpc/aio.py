@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,12 @@ from . import errors
 from .connection import Connection
 from .names import Name, path
 from .options import Changes, Options
+from .typed import TypedCodec
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
-__all__ = ["AioClient", "AioFunction"]
+__all__ = ["AioClient", "AioFunction", "AioReplyStream"]
 
 
 class AioClient:
@@ -123,6 +124,9 @@ class AioFunction(Name[AioClient]):
     async def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call it; awaiting gives the result.
 
+        A typed call of a method that gives a stream gives an `AioReplyStream` at once. A stream
+        of requests may be an iterable or an asynchronous one.
+
         Raises:
             RemoteExecutionError: the call did not end with a result, for whatever reason.
             EncodeError: an argument cannot travel.
@@ -132,6 +136,8 @@ class AioFunction(Name[AioClient]):
         connection = owner._connection
         connection.check()
         codec = connection.codec(where, options) or await owner._typed(where, options)
+        if isinstance(codec, TypedCodec) and codec.kind != "unary_unary":
+            return await self._stream(where, codec, codec.requests(args, kwargs))
         body = codec.encode_arguments(args, kwargs)
         call = connection.callable(where, owner._channel)
         try:
@@ -139,3 +145,62 @@ class AioFunction(Name[AioClient]):
         except grpc.RpcError as error:
             raise connection.failure(error, where)  # it has its cause
         return None if options.one_way else codec.decode_result(reply)
+
+    async def _stream(self, where: str, codec: TypedCodec, requests: Any) -> Any:
+        """Call a method with streams."""
+        connection = self._owner._connection
+        call = connection.callable(where, self._owner._channel, codec.kind)
+        if codec.takes_stream:
+            requests = _encoded(codec, requests)
+        replies = call(requests, **self._options.for_grpc())
+        if codec.gives_stream:
+            return AioReplyStream(connection, where, replies, codec)
+        try:
+            reply = await replies
+        except grpc.RpcError as error:
+            raise connection.failure(error, where)
+        return codec.decode_result(reply)
+
+
+async def _encoded(codec: TypedCodec, requests: Any) -> AsyncIterator[bytes]:
+    if hasattr(requests, "__aiter__"):
+        async for request in requests:
+            yield codec.encode_item(request)
+    else:
+        for request in requests:
+            yield codec.encode_item(request)
+
+
+class AioReplyStream:
+    """The replies of a call, as they come: an asynchronous iterator.
+
+    Leaving its `async with` block ends the call. Iterating raises RemoteExecutionError when the
+    call ends with an error.
+    """
+
+    def __init__(self, connection: Connection, path: str, replies: Any, codec: TypedCodec) -> None:
+        self._connection = connection
+        self._path = path
+        self._replies = replies
+        self._iterator = aiter(replies)
+        self._codec = codec
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        try:
+            reply = await anext(self._iterator)
+        except grpc.RpcError as error:
+            raise self._connection.failure(error, self._path)
+        return self._codec.decode_result(reply)
+
+    def cancel(self) -> None:
+        """Give the call up; the host learns of it. Does nothing when it is done."""
+        self._replies.cancel()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.cancel()

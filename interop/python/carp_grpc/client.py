@@ -12,11 +12,12 @@ from . import errors
 from .connection import Connection
 from .names import Name, path
 from .options import Changes, Options
+from .typed import TypedCodec
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
-__all__ = ["Client", "Function", "PendingCall"]
+__all__ = ["Client", "Function", "PendingCall", "ReplyStream"]
 
 
 class Client:
@@ -85,15 +86,14 @@ class Client:
     def __repr__(self) -> str:
         return f"Client({self._connection.target!r})"
 
-    def _start(self, path: str, options: Options, args: Any, kwargs: Any) -> tuple[Any, Any, bytes]:
-        """The grpcio callable, the codec and the encoded arguments of a call."""
-        connection = self._connection
-        connection.check()
-        codec = connection.codec(path, options)
+    def _codec(self, path: str, options: Options) -> Any:
+        """The codec of a call."""
+        self._connection.check()
+        codec = self._connection.codec(path, options)
         if codec is None:
-            codec = connection.reflection.codec(path, lambda p, q: self._ask(p, q, options))
-        call = connection.callable(path, self._channel)
-        return call, codec, codec.encode_arguments(args, kwargs)
+            reflection = self._connection.reflection
+            codec = reflection.codec(path, lambda asked, q: self._ask(asked, q, options))
+        return codec
 
     def _ask(self, path: str, question: bytes, options: Options) -> bytes:
         """One question to the host's reflection service."""
@@ -118,13 +118,19 @@ class Function(Name[Client]):
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call it and wait for the result.
 
+        A typed call of a method that gives a stream returns it at once, as a `ReplyStream`.
+
         Raises:
             RemoteExecutionError: the call did not end with a result, for whatever reason.
             EncodeError: an argument cannot travel.
             DecodeError: the result is malformed.
         """
         where, options, owner = path(self._name), self._options, self._owner
-        call, codec, body = owner._start(where, options, args, kwargs)
+        codec = owner._codec(where, options)
+        if isinstance(codec, TypedCodec) and codec.kind != "unary_unary":
+            return self._stream(where, codec, codec.requests(args, kwargs))
+        body = codec.encode_arguments(args, kwargs)
+        call = owner._connection.callable(where, owner._channel)
         try:
             reply = call(body, **options.for_grpc())
         except grpc.RpcError as error:
@@ -132,11 +138,66 @@ class Function(Name[Client]):
         return None if options.one_way else codec.decode_result(reply)
 
     def future(self, /, *args: Any, **kwargs: Any) -> PendingCall:
-        """Call it and do not wait."""
+        """Call it and do not wait.
+
+        Raises:
+            TypeError: it is a typed call of a method with streams.
+        """
         where, options, owner = path(self._name), self._options, self._owner
-        call, codec, body = owner._start(where, options, args, kwargs)
-        pending = call.future(body, **options.for_grpc())
-        return PendingCall(owner._connection, where, pending, codec)
+        codec = owner._codec(where, options)
+        if isinstance(codec, TypedCodec) and codec.kind != "unary_unary":
+            raise TypeError(f"{self!r} has streams: call it, which does not wait for them")
+        body = codec.encode_arguments(args, kwargs)
+        call = owner._connection.callable(where, owner._channel)
+        return PendingCall(owner._connection, where, call.future(body, **options.for_grpc()), codec)
+
+    def _stream(self, where: str, codec: TypedCodec, requests: Any) -> Any:
+        """Call a method with streams."""
+        owner = self._owner
+        call = owner._connection.callable(where, owner._channel, codec.kind)
+        if codec.takes_stream:
+            requests = map(codec.encode_item, requests)
+        if codec.gives_stream:
+            replies = call(requests, **self._options.for_grpc())
+            return ReplyStream(owner._connection, where, replies, codec)
+        try:
+            reply = call(requests, **self._options.for_grpc())
+        except grpc.RpcError as error:
+            raise owner._connection.failure(error, where)
+        return codec.decode_result(reply)
+
+
+class ReplyStream:
+    """The replies of a call, as they come: an iterator. Leaving its `with` block ends the call.
+
+    Iterating raises RemoteExecutionError when the call ends with an error.
+    """
+
+    def __init__(self, connection: Connection, path: str, replies: Any, codec: TypedCodec) -> None:
+        self._connection = connection
+        self._path = path
+        self._replies = replies
+        self._codec = codec
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            reply = next(self._replies)
+        except grpc.RpcError as error:
+            raise self._connection.failure(error, self._path)
+        return self._codec.decode_result(reply)
+
+    def cancel(self) -> None:
+        """Give the call up; the host learns of it. Does nothing when it is done."""
+        self._replies.cancel()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cancel()
 
 
 class _Decoder(Protocol):

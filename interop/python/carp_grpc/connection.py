@@ -21,7 +21,7 @@ class Connection:
         self.address, self.arguments = targets.resolve(target, tuple(channel_options))
         self.reflection = Reflection(target)
         self._born = forks.generation()
-        self._callables: dict[str, Any] = {}
+        self._callables: dict[tuple[str, str], Any] = {}
 
     def forked(self) -> bool:
         """Whether this process is a fork of the one that made the connection."""
@@ -31,11 +31,11 @@ class Connection:
         """Raise ForkedError in a forked child."""
         forks.check(self._born, f"the client for {self.target}")
 
-    def callable(self, path: str, channel: Any) -> Any:
+    def callable(self, path: str, channel: Any, kind: str = "unary_unary") -> Any:
         """What grpcio calls a path with: made once, as making it costs as much as using it."""
-        found = self._callables.get(path)
+        found = self._callables.get((path, kind))
         if found is None:
-            found = self._callables[path] = channel.unary_unary(path)
+            found = self._callables[path, kind] = getattr(channel, kind)(path)
         return found
 
     def codec(self, path: str, options: Options) -> codecs.Codec | TypedCodec | None:

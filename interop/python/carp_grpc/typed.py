@@ -3,7 +3,10 @@
 Arguments fill the request's fields, by number when positional and by name otherwise. A value for
 a field is what protobuf takes, and for a message field also a dict or dataclass; an aware
 datetime or `Timestamp` for a google.protobuf.Timestamp, a timedelta for a Duration, any value
-that travels for a carp.v1.Value. A request message itself may be the only argument.
+that travels for a carp.v1.Value, and what `carp_grpc.values` lists for the other messages of
+carp.v1. Positional arguments that are left over go into the last field, if it is repeated. A
+request message itself may be the only argument. A method that takes a stream has one argument,
+an iterable whose elements are request messages, dicts of fields, or the value of the only field.
 
 A reply that a host synthesized for a plain function becomes its result, with dicts for messages.
 A reply of any other type is returned as the message that it is.
@@ -16,6 +19,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Error as ProtobufError
 from google.protobuf.message import Message
@@ -41,13 +45,36 @@ class TypedCodec:
         self._parameters = sorted(method.input_type.fields, key=lambda field: field.number)
         self._results = sorted(method.output_type.fields, key=lambda field: field.number)
 
+        service = descriptor_pb2.ServiceDescriptorProto()
+        method.containing_service.CopyToProto(service)
+        described = service.method[method.index]
+        self.takes_stream: bool = described.client_streaming
+        self.gives_stream: bool = described.server_streaming
+
     @property
-    def streams(self) -> bool:
-        """Whether the method takes or gives a stream of messages."""
-        return bool(
-            getattr(self._method, "client_streaming", False)
-            or getattr(self._method, "server_streaming", False)
+    def kind(self) -> str:
+        """Which of grpcio's four kinds of calls the method is, as in "unary_stream"."""
+        return (
+            f"{'stream' if self.takes_stream else 'unary'}_"
+            f"{'stream' if self.gives_stream else 'unary'}"
         )
+
+    def requests(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """What grpcio is given: the body of a request, or an argument that is the stream.
+
+        Raises EncodeError, and TypeError as Python does for calls.
+        """
+        if not self.takes_stream:
+            return self.encode_arguments(args, kwargs)
+        if len(args) != 1 or kwargs:
+            raise TypeError(f"{self._method.full_name} takes one argument, a stream of requests")
+        return args[0]
+
+    def encode_item(self, item: Any) -> bytes:
+        """The body of one request of a stream: a message, a dict, or else its only argument."""
+        if isinstance(item, dict):
+            return self.encode_arguments((), item)
+        return self.encode_arguments((item,), {})
 
     def encode_arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
         """The body of a request. Raises EncodeError, and TypeError as Python does for calls."""
@@ -72,6 +99,7 @@ class TypedCodec:
 
     def _bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         where = self._method.full_name
+        args = self._gathered(args)
         if len(args) > len(self._parameters):
             raise TypeError(f"{where} takes {len(self._parameters)} arguments, {len(args)} given")
         bound = {field.name: value for field, value in zip(self._parameters, args)}
@@ -83,6 +111,21 @@ class TypedCodec:
                 raise TypeError(f"{where} was given {name!r} twice")
             bound[name] = value
         return bound
+
+    def _gathered(self, args: Sequence[Any]) -> Sequence[Any]:
+        """The arguments, with those of a variadic function in one list.
+
+        The description of a method does not tell a variadic parameter from one that is a list.
+        """
+        count = len(self._parameters)
+        if not count or len(args) < count:
+            return args
+        last = self._parameters[-1]
+        if not repeated(last) or _is_map(last):
+            return args
+        if len(args) == count and isinstance(args[-1], (list, tuple)):
+            return args
+        return [*args[: count - 1], list(args[count - 1 :])]
 
 
 def _is_a(value: object, descriptor: Descriptor) -> bool:
@@ -104,8 +147,9 @@ def _is_map(field: Any) -> bool:
 
 def _set(message: Any, field: Any, value: Any) -> None:
     """Set a field of any kind. Raises EncodeError."""
-    if value is None:  # absent, as protobuf says it
-        return
+    message_type = field.message_type
+    if value is None and (message_type is None or message_type.full_name != "carp.v1.Value"):
+        return  # absent, as protobuf says it
     try:
         if _is_map(field):
             _set_map(getattr(message, field.name), field, value)
@@ -156,12 +200,24 @@ def _fill(message: Any, value: Any) -> None:
     name = descriptor.full_name
     if name == "carp.v1.Value":
         carp_codec.write(value, message)
+    elif name in carp_codec.FIELD_OF:
+        _fill_carp(message, name, value)
     elif name == "google.protobuf.Timestamp":
         _fill_time(message, value)
     elif name == "google.protobuf.Duration":
         _fill_duration(message, value)
     else:
         _fill_fields(message, descriptor, value)
+
+
+def _fill_carp(message: Any, name: str, value: Any) -> None:
+    """Set one of the messages that a carp.v1.Value is made of."""
+    wrapper = carp_codec.new_value()
+    carp_codec.write(value, wrapper)
+    field = carp_codec.FIELD_OF[name]
+    if wrapper.WhichOneof("kind") != field:
+        raise EncodeError(f"want what becomes a {name}, got {values.shown(value)}")
+    message.ParseFromString(getattr(wrapper, field).SerializeToString())
 
 
 def _fill_time(message: Any, value: Any) -> None:
@@ -256,6 +312,12 @@ def _value(field: FieldDescriptor, content: Any) -> Any:
     try:
         if name == "carp.v1.Value":
             return carp_codec.read(content)
+        if name in carp_codec.FIELD_OF:
+            wrapper = carp_codec.new_value()
+            inner = getattr(wrapper, carp_codec.FIELD_OF[name])
+            inner.ParseFromString(content.SerializeToString())
+            inner.SetInParent()
+            return carp_codec.read(wrapper)
         if name == "google.protobuf.Timestamp":
             return values.instant(content.seconds, content.nanos)
     except ValueError as error:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"strings"
 	"time"
@@ -22,7 +23,8 @@ import (
 // export exports everything that the tests call.
 func export(h *host.Host) error {
 	r := &reverse{host: h}
-	errs := []error{h.ExportService(&greeterpb.Greeter_ServiceDesc, greeter{})}
+	w := newWaiting()
+	errs := []error{h.ExportService(&greeterpb.Greeter_ServiceDesc, greeter{waiting: w})}
 	for _, e := range []struct {
 		name string
 		v    any
@@ -40,7 +42,7 @@ func export(h *host.Host) error {
 		{name: "blob", v: func(size int) []byte { return make([]byte, size) }},
 		{name: "length", v: func(data []byte) int { return len(data) }},
 		{name: "headers", v: headers},
-		{name: "waiting", v: newWaiting()},
+		{name: "waiting", v: w},
 	} {
 		_, err := h.Export(e.name, e.v, e.opts...)
 		errs = append(errs, err)
@@ -163,7 +165,29 @@ func receive(ctx context.Context, from <-chan struct{}) error {
 }
 
 type greeter struct {
+	waiting waiting
 	greeterpb.UnimplementedGreeterServer
+}
+
+// GreetAll reports in waiting.Ended when its caller is gone.
+func (g greeter) GreetAll(stream greeterpb.Greeter_GreetAllServer) error {
+	for {
+		r, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			g.waiting.ended <- struct{}{}
+			return err
+		}
+		reply, err := g.Greet(stream.Context(), r)
+		if err == nil {
+			err = stream.Send(reply)
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 func (greeter) Greet(_ context.Context, r *greeterpb.GreetRequest) (*greeterpb.GreetReply, error) {

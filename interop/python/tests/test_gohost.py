@@ -299,7 +299,7 @@ def test_unknown_codec(gohost: GoHost) -> None:
     error: Any = caught.value
     assert error.code() is Code.UNIMPLEMENTED
     accepted = dict(error.trailing_metadata())["carp-accept-codec"].split(",")
-    assert set(DYNAMIC) <= set(accepted)
+    assert {*DYNAMIC, "proto"} <= set(accepted)
 
 
 @pytest.mark.parametrize("body", (b"\xc1", b"\xdd\xff\xff\xff\xff", b"\x91" * 4_000_000, b"\x01"))

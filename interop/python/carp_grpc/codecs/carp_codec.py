@@ -30,7 +30,15 @@ from ..values import (
 
 _Args = message_class("carp.v1.Args")
 _Result = message_class("carp.v1.Result")
-_Value = message_class("carp.v1.Value")
+new_value = message_class("carp.v1.Value")
+
+# The field of a carp.v1.Value that holds a message which may also stand by itself.
+FIELD_OF = {
+    "carp.v1.Date": "date_value",
+    "carp.v1.DateTime": "datetime_value",
+    "carp.v1.Ref": "ref_value",
+    "carp.v1.Named": "named_value",
+}
 
 
 class CarpCodec:
