@@ -249,14 +249,14 @@ func (r *reader) named(t *engine.Token) error {
 }
 
 // Close moves behind a named value.
-func (r *reader) Close(t *engine.Token) error {
+func (r *reader) Close(t *engine.Frame) error {
 	r.pos, r.end = t.End, t.End
 	return nil
 }
 
 // More moves to the next element or entry, which begins at t.Num. Where an entry's
 // contents begin is kept in t.Start.
-func (r *reader) More(t *engine.Token) (bool, error) {
+func (r *reader) More(t *engine.Frame) (bool, error) {
 	r.in(span{int(t.Num), t.End})
 	if r.pos >= r.end {
 		return false, nil
@@ -274,13 +274,13 @@ func (r *reader) More(t *engine.Token) (bool, error) {
 }
 
 // entry reads the entry that More has moved to, from its beginning.
-func (r *reader) entry(m *engine.Token) ([2]span, error) {
+func (r *reader) entry(m *engine.Frame) ([2]span, error) {
 	r.in(span{m.Start, int(m.Num)})
 	return r.pair("an entry")
 }
 
 // Key reads the key of an entry.
-func (r *reader) Key(m, k *engine.Token) error {
+func (r *reader) Key(m *engine.Frame, k *engine.Token) error {
 	fields, err := r.entry(m)
 	if err != nil {
 		return err
@@ -290,7 +290,7 @@ func (r *reader) Key(m, k *engine.Token) error {
 }
 
 // Value makes the value of an entry the current range.
-func (r *reader) Value(m *engine.Token) error {
+func (r *reader) Value(m *engine.Frame) error {
 	fields, err := r.entry(m)
 	r.in(fields[1])
 	return err

@@ -181,7 +181,7 @@ func reserved(key []byte) bool {
 }
 
 // More moves to the next element or entry.
-func (r *reader) More(t *engine.Token) (bool, error) {
+func (r *reader) More(t *engine.Frame) (bool, error) {
 	end := byte(']')
 	if t.Kind == engine.Map && t.Flags&flagPairs == 0 {
 		end = '}'
@@ -208,7 +208,7 @@ func (r *reader) More(t *engine.Token) (bool, error) {
 }
 
 // Key reads a key.
-func (r *reader) Key(m, k *engine.Token) (err error) {
+func (r *reader) Key(m *engine.Frame, k *engine.Token) (err error) {
 	if m.Flags&flagPairs != 0 {
 		if err := r.expect('['); err != nil {
 			return err
@@ -230,7 +230,7 @@ func (r *reader) Key(m, k *engine.Token) (err error) {
 }
 
 // Value moves to the value of an entry.
-func (r *reader) Value(m *engine.Token) error {
+func (r *reader) Value(m *engine.Frame) error {
 	if m.Flags&flagPairs != 0 {
 		return r.expect(',')
 	}
@@ -238,7 +238,7 @@ func (r *reader) Value(m *engine.Token) error {
 }
 
 // Close ends a named value.
-func (r *reader) Close(*engine.Token) error { return r.expect('}') }
+func (r *reader) Close(*engine.Frame) error { return r.expect('}') }
 
 // Skip moves behind the next value. Its grammar is known to be right.
 func (r *reader) Skip() error {

@@ -131,7 +131,7 @@ func (r *reader) ref(t *engine.Token) error {
 	ref := new(value.Ref)
 	fields := map[string]*string{"class": &ref.Class, "id": &ref.ID, "host": &ref.Host}
 	var k engine.Token
-	object := engine.Token{Kind: engine.Map, Flags: flagFirst}
+	object := engine.Frame{Kind: engine.Map, Flags: flagFirst}
 	for {
 		more, err := r.More(&object)
 		if err != nil {

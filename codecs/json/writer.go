@@ -73,7 +73,7 @@ const hexDigits = "0123456789abcdef"
 // escaped writes s, escaping what JSON demands and nothing else.
 func (w *writer) escaped(s string) {
 	start := 0
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		c := s[i]
 		if c >= ' ' && c != '"' && c != '\\' {
 			continue

@@ -45,7 +45,7 @@ func (r *reader) Null() bool {
 }
 
 // More counts down the elements or entries that are left.
-func (r *reader) More(t *engine.Token) (bool, error) {
+func (r *reader) More(t *engine.Frame) (bool, error) {
 	if t.End == 0 {
 		return false, nil
 	}
@@ -53,11 +53,11 @@ func (r *reader) More(t *engine.Token) (bool, error) {
 	return true, nil
 }
 
-func (r *reader) Key(_, k *engine.Token) error { return r.Next(k) }
-func (r *reader) Value(*engine.Token) error    { return nil }
+func (r *reader) Key(_ *engine.Frame, k *engine.Token) error { return r.Next(k) }
+func (r *reader) Value(*engine.Frame) error                  { return nil }
 
 // Close checks that the value in an extension was as long as the extension.
-func (r *reader) Close(t *engine.Token) error {
+func (r *reader) Close(t *engine.Frame) error {
 	if r.pos != t.End {
 		return fmt.Errorf("extension of a named type ends at offset %d, its value at %d", t.End, r.pos)
 	}

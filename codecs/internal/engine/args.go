@@ -20,17 +20,17 @@ func (c *Checker) SplitArgs(r Reader, body []byte) (args.Arguments, error) {
 	}
 	switch t.Kind {
 	case List:
-		positional, err := c.splitList(r, body, &t)
+		positional, err := c.splitList(r, body, &t.Frame)
 		return args.Arguments{Positional: positional}, err
 	case Map:
-		return c.splitMap(r, body, &t)
+		return c.splitMap(r, body, &t.Frame)
 	default:
 		return args.Arguments{}, mismatch("a list or map of arguments", &t)
 	}
 }
 
 // splitList cuts up the list that began with t.
-func (c *Checker) splitList(r Reader, body []byte, t *Token) ([]args.Raw, error) {
+func (c *Checker) splitList(r Reader, body []byte, t *Frame) ([]args.Raw, error) {
 	list := make([]args.Raw, 0, min(max(t.Len, 2), args.Max))
 	for {
 		more, err := r.More(t)
@@ -66,7 +66,7 @@ func (c *Checker) cut(r Reader, body []byte) (args.Raw, error) {
 	return args.Raw{Data: body[start:end:end]}, nil
 }
 
-func (c *Checker) splitMap(r Reader, body []byte, t *Token) (args.Arguments, error) {
+func (c *Checker) splitMap(r Reader, body []byte, t *Frame) (args.Arguments, error) {
 	var all args.Arguments
 	var names keySet
 	set := names.open()
@@ -116,7 +116,7 @@ func (c *Checker) splitPositional(r Reader, body []byte) ([]args.Raw, error) {
 	if t.Kind != List {
 		return nil, Within(Key(PositionalKey), mismatch("a list of arguments", &t))
 	}
-	return c.splitList(r, body, &t)
+	return c.splitList(r, body, &t.Frame)
 }
 
 // SplitResults checks and cuts up the reply body that r reads into n results.
@@ -142,7 +142,7 @@ func (c *Checker) SplitResults(r Reader, body []byte, n int) ([]args.Raw, error)
 	if t.Kind != List {
 		return nil, mismatchCount(n, t.describe())
 	}
-	list, err := c.splitList(r, body, &t)
+	list, err := c.splitList(r, body, &t.Frame)
 	if err == nil && len(list) != n {
 		return nil, mismatchCount(n, plural(len(list), "result"))
 	}

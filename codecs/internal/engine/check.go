@@ -51,7 +51,7 @@ func (c *Checker) value() error {
 	return err
 }
 
-func (c *Checker) list(t *Token) error {
+func (c *Checker) list(t *Frame) error {
 	for i := 0; ; i++ {
 		more, err := c.r.More(t)
 		if err != nil || !more {
@@ -63,7 +63,7 @@ func (c *Checker) list(t *Token) error {
 	}
 }
 
-func (c *Checker) entries(t *Token) error {
+func (c *Checker) entries(t *Frame) error {
 	set := c.keys.open()
 	for {
 		more, err := c.r.More(t)
@@ -80,7 +80,7 @@ func (c *Checker) entries(t *Token) error {
 	}
 }
 
-func (c *Checker) entry(t *Token, set *set) error {
+func (c *Checker) entry(t *Frame, set *set) error {
 	start := c.r.Pos()
 	if err := c.r.Key(t, &c.tok); err != nil {
 		return err
@@ -103,8 +103,8 @@ func (c *Checker) entry(t *Token, set *set) error {
 	return nil
 }
 
-func (c *Checker) named(t *Token) error {
-	if len(t.Data) == 0 {
+func (c *Checker) named(t *Frame) error {
+	if len(c.tok.Data) == 0 {
 		return cannot("a named type without a name")
 	}
 	start := c.r.Pos()
@@ -123,7 +123,7 @@ func (c *Checker) named(t *Token) error {
 
 // keyAt is the step of a path through the entry whose key is at pos, read again
 // because nobody keeps keys only for the case of an error.
-func keyAt(r Reader, pos Pos, m *Token) string {
+func keyAt(r Reader, pos Pos, m *Frame) string {
 	r.Seek(pos)
 	var k Token
 	if r.Key(m, &k) != nil {

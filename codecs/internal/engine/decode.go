@@ -57,7 +57,7 @@ func (d *Decoder) next(kind Kind, t reflect.Type) error {
 
 // enter begins the list, map or named value whose token has been read, and close
 // ends it. The limit repeats that of [Checker]: a decoder is safe without it.
-func (d *Decoder) enter() (*Token, error) {
+func (d *Decoder) enter() (*Frame, error) {
 	if len(d.frames) == value.MaxDepth {
 		return nil, errTooDeep()
 	}

@@ -151,7 +151,7 @@ func (d *Decoder) dynamicMap() (any, error) {
 	}
 }
 
-func (d *Decoder) entryValue(m *Token) (any, error) {
+func (d *Decoder) entryValue(m *Frame) (any, error) {
 	if err := d.R.Value(m); err != nil {
 		return nil, err
 	}
@@ -167,7 +167,7 @@ func (d *Decoder) growMap(n int, key, elem reflect.Type) (int, error) {
 
 // dynamicAnyMap decodes the rest of a map, from the key that has been read and is
 // not text. Its entries so far are in m.
-func (d *Decoder) dynamicAnyMap(t *Token, m map[string]any) (any, error) {
+func (d *Decoder) dynamicAnyMap(t *Frame, m map[string]any) (any, error) {
 	known := len(m) + 1 + max(t.Len, 0) // t.Len may be what is left, or all
 	if err := d.ChargeMap(known, anyType, anyType); err != nil {
 		return nil, err

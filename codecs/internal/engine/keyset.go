@@ -11,19 +11,18 @@ import (
 // per set would allocate several times as much for keys of one or two bytes,
 // which is what an attacker sends.
 type keySet struct {
-	data []byte   // the canonical forms of the keys, one after the other
-	refs []keyRef // one for each key, in order
-}
+	data []byte // the canonical forms of the keys, one after the other
 
-// keyRef is one key. Its form ends where that of the next begins. 32 bits do
-// for offsets: forms are hardly longer than the keys were on the wire, and gRPC
-// has no messages above 2 GiB.
-type keyRef struct{ hash, start uint32 }
+	// starts is where each form begins; it ends where the next one begins. 32
+	// bits do: forms are hardly longer than the keys were on the wire, and gRPC
+	// has no messages above 2 GiB.
+	starts []uint32
+}
 
 // set is the part of a keySet that belongs to one map.
 type set struct {
-	first int      // its first key in refs
-	table []uint32 // hash table of positions in refs, +1; nil while it is small
+	first int      // its first key in starts
+	table []uint32 // hash table of positions in starts, +1; nil while it is small
 }
 
 // smallSet is how many keys are compared one by one before there is a table.
@@ -32,12 +31,12 @@ const smallSet = 16
 // keySeed makes collisions unpredictable to a peer.
 var keySeed = maphash.MakeSeed()
 
-func (s *keySet) open() set { return set{first: len(s.refs)} }
+func (s *keySet) open() set { return set{first: len(s.starts)} }
 
 func (s *keySet) close(m set) {
-	if m.first < len(s.refs) {
-		s.data = s.data[:s.refs[m.first].start]
-		s.refs = s.refs[:m.first]
+	if m.first < len(s.starts) {
+		s.data = s.data[:s.starts[m.first]]
+		s.starts = s.starts[:m.first]
 	}
 }
 
@@ -45,8 +44,8 @@ func (s *keySet) close(m set) {
 const maxKept = 1 << 12
 
 func (s *keySet) reset() {
-	s.data, s.refs = s.data[:0], s.refs[:0]
-	if cap(s.data) > maxKept || cap(s.refs) > maxKept {
+	s.data, s.starts = s.data[:0], s.starts[:0]
+	if cap(s.data) > maxKept || cap(s.starts) > maxKept {
 		*s = keySet{}
 	}
 }
@@ -55,66 +54,53 @@ func (s *keySet) reset() {
 func (s *keySet) add(m *set, k *Token) bool {
 	start := len(s.data)
 	s.data = appendCanonical(s.data, k)
-	form := s.data[start:]
-	hash := uint32(maphash.Bytes(keySeed, form))
-	if s.has(m, hash, form) {
-		s.data = s.data[:start]
-		return false
+	s.starts = append(s.starts, uint32(start))
+	newest := len(s.starts) - 1
+	n := newest - m.first // keys before it
+	if n < smallSet {
+		return !s.among(m.first, newest)
 	}
-	s.refs = append(s.refs, keyRef{hash, uint32(start)})
-	if n := len(s.refs) - m.first; n > smallSet {
-		s.insert(m, n)
+	if 2*n >= len(m.table) {
+		m.table = make([]uint32, max(4*smallSet, 2*len(m.table)))
+		for i := m.first; i < newest; i++ {
+			s.insert(m, i)
+		}
 	}
-	return true
+	return s.insert(m, newest)
 }
 
-// has reports whether m has a key of this form, which is the last thing in
-// data.
-func (s *keySet) has(m *set, hash uint32, form []byte) bool {
-	if m.table == nil {
-		for i := m.first; i < len(s.refs); i++ {
-			if s.refs[i].hash == hash && bytes.Equal(s.form(i, len(form)), form) {
-				return true
-			}
-		}
-		return false
-	}
-	mask := uint32(len(m.table) - 1)
-	for i := hash & mask; m.table[i] != 0; i = (i + 1) & mask {
-		ref := int(m.table[i] - 1)
-		if s.refs[ref].hash == hash && bytes.Equal(s.form(ref, len(form)), form) {
+// among reports whether one of the keys from first on is that of number i, which
+// is behind them.
+func (s *keySet) among(first, i int) bool {
+	form := s.form(i)
+	for j := first; j < i; j++ {
+		if bytes.Equal(s.form(j), form) {
 			return true
 		}
 	}
 	return false
 }
 
-// form returns the form of key i while another of the given length is at the
-// end of data.
-func (s *keySet) form(i, newest int) []byte {
-	end := len(s.data) - newest
-	if i+1 < len(s.refs) {
-		end = int(s.refs[i+1].start)
+// insert puts key i into the table and reports whether it was not there.
+func (s *keySet) insert(m *set, i int) bool {
+	form := s.form(i)
+	mask := uint64(len(m.table) - 1)
+	slot := maphash.Bytes(keySeed, form) & mask
+	for ; m.table[slot] != 0; slot = (slot + 1) & mask {
+		if bytes.Equal(s.form(int(m.table[slot]-1)), form) {
+			return false
+		}
 	}
-	return s.data[s.refs[i].start:end]
+	m.table[slot] = uint32(i + 1)
+	return true
 }
 
-// insert puts the newest of n keys into the table, or all of them into a larger
-// one when it is more than half full.
-func (s *keySet) insert(m *set, n int) {
-	from := len(s.refs) - 1
-	if 2*n > len(m.table) {
-		m.table = make([]uint32, max(4*smallSet, 2*len(m.table)))
-		from = m.first
+func (s *keySet) form(i int) []byte {
+	end := len(s.data)
+	if i+1 < len(s.starts) {
+		end = int(s.starts[i+1])
 	}
-	mask := uint32(len(m.table) - 1)
-	for ref := from; ref < len(s.refs); ref++ {
-		i := s.refs[ref].hash & mask
-		for m.table[i] != 0 {
-			i = (i + 1) & mask
-		}
-		m.table[i] = uint32(ref + 1)
-	}
+	return s.data[s.starts[i]:end]
 }
 
 // appendCanonical appends a form of k that is equal for equal keys and only for

@@ -149,7 +149,7 @@ func (d *Decoder) entries(v reflect.Value, key, elem *plan) error {
 
 // entry decodes one entry of a map into k and x, whose former contents are in
 // the map by now.
-func (d *Decoder) entry(m *Token, key, elem *plan, k, x reflect.Value) error {
+func (d *Decoder) entry(m *Frame, key, elem *plan, k, x reflect.Value) error {
 	k.SetZero()
 	x.SetZero()
 	if err := d.R.Key(m, &d.tok); err != nil {

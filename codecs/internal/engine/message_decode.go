@@ -54,7 +54,7 @@ func (d *Decoder) nextNamed(kind Kind, want string) error {
 }
 
 // enterMessage begins the map that stands for a message.
-func (d *Decoder) enterMessage(md protoreflect.MessageDescriptor) (*Token, error) {
+func (d *Decoder) enterMessage(md protoreflect.MessageDescriptor) (*Frame, error) {
 	if err := d.nextNamed(Map, string(md.FullName())); err != nil {
 		return nil, err
 	}

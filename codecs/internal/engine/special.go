@@ -133,7 +133,7 @@ func (d *Decoder) named() (value.Named, error) {
 		return value.Named{}, err
 	}
 	defer d.close()
-	name, err := d.text(t)
+	name, err := d.text(&d.tok)
 	if err != nil {
 		return value.Named{}, err
 	}

@@ -47,24 +47,10 @@ func (k Kind) Scalar() bool { return k >= Null && k <= DateTime }
 // Token is a scalar, or the beginning of something larger. It belongs to its
 // reader's caller, who reuses it.
 type Token struct {
-	Kind Kind
+	Frame
 
 	// TextOnly marks a String key of a format that has no other keys.
 	TextOnly bool
-
-	// Flags, Start and End are the reader's own, for a List, Map or Named that
-	// is being read.
-	Flags      uint8
-	Start, End int
-
-	// Num is a Bool as 0 or 1, an Int in two's complement, a Uint, the bits of
-	// a Float, or the Unix seconds of a Time, Date or DateTime (as if in UTC).
-	Num uint64
-
-	// Len is the number of elements of a List or Map, or -1 if the format
-	// does not say; the nanoseconds of a Time or DateTime. The reader may use
-	// it to count down.
-	Len int
 
 	// Data is the contents of a String or Bytes, or the name of a Named. It is
 	// valid until the reader is used again.
@@ -72,6 +58,25 @@ type Token struct {
 
 	// Ref is the contents of a Ref.
 	Ref *value.Ref
+}
+
+// Frame is what remains of a token while the List, Map or Named that it begins is
+// being read. It has no pointers, so that copying one is cheap.
+type Frame struct {
+	Kind Kind
+
+	// Num is a Bool as 0 or 1, an Int in two's complement, a Uint, the bits of
+	// a Float, or the Unix seconds of a Time, Date or DateTime (as if in UTC).
+	Num uint64
+
+	// Len is the number of elements of a List or Map, or -1 if the format
+	// does not say; the nanoseconds of a Time or DateTime.
+	Len int
+
+	// Flags, Start and End are the reader's own, and so is Num in a List, Map
+	// or Named.
+	Flags      uint8
+	Start, End int
 }
 
 // Int64 returns the number of an Int.
@@ -133,18 +138,18 @@ type Reader interface {
 	// (Next for the value proper, then Close).
 	Next(t *Token) error
 
-	// More reports whether list or map t has another element, and if so moves
+	// More reports whether list or map f has another element, and if so moves
 	// to it. Called once before each, and once more at the end.
-	More(t *Token) (bool, error)
+	More(f *Frame) (bool, error)
 
 	// Key reads the key of map m's next entry into k.
-	Key(m, k *Token) error
+	Key(m *Frame, k *Token) error
 
 	// Value moves from the key to the value of map m's entry.
-	Value(m *Token) error
+	Value(m *Frame) error
 
 	// Close moves behind a Named.
-	Close(t *Token) error
+	Close(f *Frame) error
 
 	// Skip moves behind the next value, of which nothing but the shape has been
 	// checked.

@@ -28,7 +28,7 @@ func next(data []byte) (r record, err error) {
 		return r, wireError(n)
 	}
 	r.num, r.typ = num, typ
-	m := 0
+	var m int
 	switch typ {
 	case protowire.VarintType:
 		r.bits, m = protowire.ConsumeVarint(data[n:])
