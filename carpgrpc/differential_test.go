@@ -1,6 +1,7 @@
 package carpgrpc_test
 
 import (
+	"maps"
 	"regexp"
 	"testing"
 
@@ -62,9 +63,7 @@ func directOptions() rpctest.Options {
 		},
 	)
 	o.Skip["metadata/refused upper case"] = "keys are in lower case when package metadata gives them to others than grpc-go, which then sends them"
-	for name, why := range localCredentials.Skip {
-		o.Skip[name] = why
-	}
+	maps.Copy(o.Skip, localCredentials.Skip)
 	return o
 }
 

@@ -30,7 +30,7 @@ const drainEvery = time.Millisecond
 // Draining tells whether the peer asked for no further calls.
 func (c *Conn) Draining() bool { return c.goAway.Load() }
 
-// Open streams, by who opened them.
+// Streams counts the open streams, by who opened them.
 func (c *Conn) Streams() (ours, theirs int) { return c.out.count(), c.in.count() }
 
 // Opened counts the streams that this end has opened so far.

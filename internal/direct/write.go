@@ -190,7 +190,7 @@ func (c *Conn) roomFreed() {
 		return
 	}
 	w.callUp()
-	c.sent(nil)
+	_ = c.sent(nil) // what fails here ends the connection, which everybody notices
 }
 
 // control writes a control frame with a value, or sees to it that it will be
@@ -212,7 +212,7 @@ func (c *Conn) control(k kind, f flags, stream, value uint64) {
 		c.fail(violation("%d control frames unread", maxOwed))
 		return
 	}
-	c.sent(nil)
+	_ = c.sent(nil) // as above
 }
 
 // settle writes what is owed as far as there is room, and announces that we wait for

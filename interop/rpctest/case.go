@@ -1,3 +1,5 @@
+// Package rpctest compares gRPC stacks with grpc-go: the same calls over each, what
+// callers and handlers see written down, and the two records equal.
 package rpctest
 
 import "slices"

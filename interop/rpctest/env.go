@@ -3,6 +3,7 @@ package rpctest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -108,8 +109,8 @@ func observe(tb testing.TB, s Stack, c testCase, runPattern string, limit time.D
 // connection would depend on chance.
 func (e *env) end() {
 	e.awaitHandlers()
-	for i := len(e.release) - 1; i >= 0; i-- {
-		e.release[i]()
+	for _, release := range slices.Backward(e.release) {
+		release()
 	}
 }
 

@@ -89,6 +89,8 @@ func (h handlers) desc(e *env) *grpc.ServiceDesc {
 }
 
 // serveUnary is what generated code does for a unary method.
+//
+//nolint:revive // grpc.MethodDesc wants the context second
 func (h handlers) serveUnary(srv any, ctx context.Context, dec func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {
 	in := new(message)
 	if err := dec(in); err != nil {
