@@ -15,6 +15,20 @@ import (
 // can't be seen from here.
 type PeerCred = shm.PeerCred
 
+// Backing is a kind of memory that two processes share.
+type Backing = shm.Backing
+
+const (
+	// MemFD is an anonymous file, sealed against resizing. Its descriptor goes
+	// over the socket.
+	MemFD = shm.MemFD
+
+	// SysV is a System V segment of mode 0600, whose id is removed before anybody
+	// is told of it. It needs no descriptor, but both processes must belong to the
+	// same user (or the dialler to root) and share an IPC namespace.
+	SysV = shm.SysV
+)
+
 // Wait says how an end waits for the other one. It concerns this end only.
 type Wait uint8
 
@@ -59,6 +73,11 @@ type Config struct {
 	// power of two, not below RingSize. Zero is the larger of 16 MiB and
 	// RingSize.
 	MaxRingSize int
+
+	// Backings are the kinds of memory that may be used; a listener tries them in
+	// this order until there is one that both sides can use. Nil is MemFD, and
+	// then SysV.
+	Backings []Backing
 
 	// Wait says how this end waits. Zero is Balanced.
 	Wait Wait
@@ -113,6 +132,9 @@ func (c *Config) resolve() (*resolved, error) {
 	if r.MaxRingSize == 0 {
 		r.MaxRingSize = max(DefaultMaxRingSize, r.RingSize)
 	}
+	if r.Backings == nil {
+		r.Backings = []Backing{MemFD, SysV}
+	}
 	if r.Allow == nil {
 		r.Allow = SameUser
 	}
@@ -135,6 +157,14 @@ func (r *resolved) check() error {
 	if err := shm.CheckRing(r.MaxRingSize); err != nil {
 		return fmt.Errorf("Config.MaxRingSize: %w", err)
 	}
+	if len(r.Backings) == 0 {
+		return errors.New("Config.Backings: empty; leave it nil for all")
+	}
+	for _, b := range r.Backings {
+		if b != MemFD && b != SysV {
+			return fmt.Errorf("Config.Backings: unknown %v", b)
+		}
+	}
 	switch {
 	case r.MaxRingSize < r.RingSize:
 		return fmt.Errorf("Config.MaxRingSize: %d is below RingSize, %d", r.MaxRingSize, r.RingSize)
@@ -155,7 +185,8 @@ func (r *resolved) options(protos []string) *shm.Options {
 		Protos:    protos,
 		Ring:      r.RingSize,
 		RingLimit: r.MaxRingSize,
-		Backings:  shm.Of(shm.MemFD),
+		Backings:  shm.Of(r.Backings...),
+		Prefer:    r.Backings[0],
 		Allow:     r.Allow,
 	}
 }

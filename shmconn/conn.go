@@ -19,7 +19,8 @@ type Conn struct {
 
 	rd, wr half
 	door   door
-	shut   atomic.Bool // CloseWrite was called
+
+	readShut, writeShut atomic.Bool // CloseRead, CloseWrite was called
 
 	broken atomic.Pointer[error] // why the connection was given up, if it was
 	closed atomic.Bool
@@ -33,6 +34,10 @@ func newConn(sess *shm.Session, local, remote Addr, cfg *resolved) *Conn {
 	spin := shm.Spinner{Max: cfg.spin(), Peer: sess.Info().Peer.PID}
 	c.rd.init(sess.RX(), spin, c.lookRead, func() { c.door.rouse(&c.rd) })
 	c.wr.init(sess.TX(), spin, c.lookWrite, func() { c.door.rouse(&c.wr) })
+	if info := sess.Info(); info.Why != "" {
+		cfg.Logger.Warn("shared memory of another kind than preferred",
+			"local", local.String(), "remote", remote.String(), "kind", info.Backing.String(), "reason", info.Why)
+	}
 	return c
 }
 
@@ -46,6 +51,28 @@ func (c *Conn) RemoteAddr() net.Addr { return c.remote }
 
 // PeerCred is the identity of the peer's process. It stays known after Close.
 func (c *Conn) PeerCred() PeerCred { return c.sess.Info().Peer }
+
+// Info describes a connection.
+type Info struct {
+	// Backing is the kind of memory.
+	Backing Backing
+
+	// Fallback says why Backing is not the listener's first choice, or is empty.
+	Fallback string
+
+	// ReadRing and WriteRing are the capacities in bytes.
+	ReadRing, WriteRing int
+}
+
+// Info describes the connection, as its two ends agreed on it. It stays known after
+// Close.
+func (c *Conn) Info() Info {
+	info := c.sess.Info()
+	return Info{
+		Backing: info.Backing, Fallback: info.Why,
+		ReadRing: c.sess.RX().Cap(), WriteRing: c.sess.TX().Cap(),
+	}
+}
 
 // SetDeadline sets both deadlines. A Read or Write that is under way when its
 // deadline passes, or is set to the past, fails with an error that wraps

@@ -13,9 +13,11 @@
 //
 // # Memory
 //
-// A segment is an anonymous file (memfd), sealed so that neither side can shrink it.
-// It has no name, so nothing is left behind, however the processes end. Its size is
-// that of both rings and a page; memory is taken as it is first used.
+// A segment is an anonymous file (memfd), sealed so that neither side can shrink it; or,
+// where that can't be had, a System V segment whose id is removed before anybody is
+// told of it ([Config.Backings], [Conn.Info]). It has no name, so nothing is left
+// behind, however the processes end. Its size is that of both rings and a page; memory
+// is taken as it is first used.
 //
 // # Waiting
 //

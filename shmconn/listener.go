@@ -3,6 +3,7 @@ package shmconn
 import (
 	"context"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -42,6 +43,9 @@ func Listen(addr string, cfg *Config) (*Listener, error) {
 	if err != nil {
 		return nil, addrError("listen", addr, err)
 	}
+	if n := sweep(r); n > 0 {
+		r.Logger.Info("removed System V segments of processes that were killed", "count", n)
+	}
 	sock, err := unixsock.Listen(context.Background(), addr)
 	if err != nil {
 		return nil, addrError("listen", addr, err)
@@ -52,6 +56,14 @@ func Listen(addr string, cfg *Config) (*Listener, error) {
 		closed: make(chan struct{}),
 		shaker: newShaker(r.MaxHandshakes),
 	}, nil
+}
+
+// sweep removes what killed processes left of the backing that has names.
+func sweep(r *resolved) int {
+	if !slices.Contains(r.Backings, SysV) {
+		return 0
+	}
+	return shm.Sweep()
 }
 
 // Addr is the address listened on. Its type is [Addr].

@@ -48,7 +48,7 @@ func (c *Conn) write(p []byte) (n int, err error) {
 func (c *Conn) CloseWrite() error { return c.opError("close", c.closeWrite()) }
 
 func (c *Conn) closeWrite() error {
-	c.shut.Store(true)
+	c.writeShut.Store(true)
 	c.door.rouse(&c.wr) // a Write under way gives up and lets go of the lock
 	c.wr.mu.Lock()
 	defer c.wr.mu.Unlock()
@@ -66,7 +66,7 @@ func (c *Conn) closeWrite() error {
 
 // lookWrite tells whether there is room for a byte, or why nobody will ever read it.
 func (c *Conn) lookWrite() (bool, error) {
-	if c.shut.Load() {
+	if c.writeShut.Load() {
 		return false, syscall.EPIPE
 	}
 	n, err := c.sess.Writable(1)

@@ -19,13 +19,24 @@ type Options struct {
 	Ring      int      // bytes per direction that we'd like
 	RingLimit int      // bytes per direction that we grant at most
 	Backings  Backings // that we can use
+	Prefer    Backing  // what a listener tries first; 0 is MemFD
 	Protos    []string // upper protocols besides the byte stream, preferred first
 
 	// Allow tells whether the peer may connect; nil lets everybody.
 	Allow func(PeerCred) error
 }
 
-// wishes are what a hello asks for.
+// order is the backings in set, the preferred one first.
+func (o *Options) order(set Backings) (list []Backing) {
+	for _, b := range []Backing{o.Prefer, MemFD, SysV} {
+		if set.Has(b) && !slices.Contains(list, b) {
+			list = append(list, b)
+		}
+	}
+	return list
+}
+
+// hello is what a dialler asks for.
 func (o *Options) hello() hello {
 	wish := ringWish{want: uint32(o.Ring), limit: uint32(o.RingLimit)}
 	return hello{

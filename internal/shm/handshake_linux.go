@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"strings"
 
@@ -67,7 +68,7 @@ func takeOffer(conn *net.UnixConn, in *fdReader, opt *Options, peer PeerCred) (*
 	if err := opt.checkOffer(off); err != nil {
 		return nil, err
 	}
-	seg, mapErr := in.openSegment(off)
+	seg, mapErr := openSegment(off, in, peer)
 	if errors.Is(mapErr, ErrCorrupt) {
 		return nil, mapErr
 	}
@@ -76,10 +77,10 @@ func takeOffer(conn *net.UnixConn, in *fdReader, opt *Options, peer PeerCred) (*
 		return nil, err
 	}
 	if _, err := conn.Write(frame(kindAck, ack{ok: true})); err != nil {
-		seg.close()
+		_ = seg.close()
 		return nil, err
 	}
-	return newSession(seg, conn, true, Info{Peer: peer, Proto: off.proto})
+	return newSession(seg, conn, true, Info{Peer: peer, Proto: off.proto, Why: off.why})
 }
 
 // answerError says what an end of the connection in place of an answer means.
@@ -117,26 +118,22 @@ func Accept(conn *net.UnixConn, opt *Options) (*Session, error) {
 	if err != nil {
 		return nil, refuse(conn, err)
 	}
-	return offerEach(conn, off, opt.Backings&h.backings, peer)
+	return offerEach(conn, off, opt.order(opt.Backings&h.backings&AllBackings), peer)
 }
 
 // offerEach offers one backing after the other until the dialler can map one.
-func offerEach(conn *net.UnixConn, off offer, backings Backings, peer PeerCred) (*Session, error) {
+func offerEach(conn *net.UnixConn, off offer, backings []Backing, peer PeerCred) (*Session, error) {
 	var failed []string
-	for _, b := range []Backing{MemFD, SysV} {
-		if !backings.Has(b) {
-			continue
-		}
-		off.backing = b
-		seg, err := makeOffer(conn, off)
+	for _, b := range backings {
+		off.backing, off.why = b, strings.Join(failed, "; ")
+		seg, why, err := makeOffer(conn, off)
 		if err != nil {
 			return nil, err
 		}
-		if seg.mapped != nil {
-			return newSession(seg.mapped, conn, false,
-				Info{Peer: peer, Proto: off.proto, Why: strings.Join(failed, "; ")})
+		if seg != nil {
+			return newSession(seg, conn, false, Info{Peer: peer, Proto: off.proto, Why: off.why})
 		}
-		failed = append(failed, fmt.Sprintf("%v: %s", b, seg.reason))
+		failed = append(failed, fmt.Sprintf("%v: %s", b, why))
 	}
 	if failed == nil {
 		failed = []string{"the two sides have no backing in common"}
@@ -144,32 +141,26 @@ func offerEach(conn *net.UnixConn, off offer, backings Backings, peer PeerCred) 
 	return nil, refuse(conn, errors.New("no shared memory: "+strings.Join(failed, "; ")))
 }
 
-// offered is the outcome of one offer: a segment that both sides have mapped, or
-// why there is none.
-type offered struct {
-	mapped *Segment
-	reason string
-}
-
-// makeOffer makes a segment and offers it. An error ends the handshake.
-func makeOffer(conn *net.UnixConn, off offer) (offered, error) {
-	seg, fd, err := createSegment(&off)
-	if err != nil {
-		return offered{reason: "the listener could not make it: " + err.Error()}, nil
+// makeOffer makes a segment and offers it. It gives the segment that both sides have
+// mapped, or why they haven't; an error ends the handshake.
+func makeOffer(conn *net.UnixConn, off offer) (seg *Segment, why string, err error) {
+	seg, fd, makeErr := createSegment(&off)
+	if makeErr != nil {
+		return nil, "the listener could not make it: " + makeErr.Error(), nil
 	}
 	err = sendWithFD(conn, frame(kindOffer, off), fd)
 	if fd >= 0 {
-		unix.Close(fd)
+		_ = unix.Close(fd)
 	}
 	var a ack
 	if err == nil {
 		a, err = readAck(conn)
 	}
 	if err != nil || !a.ok {
-		seg.close()
-		return offered{reason: "the dialler could not map it: " + a.reason}, err
+		_ = seg.close()
+		return nil, "the dialler could not map it: " + a.reason, err
 	}
-	return offered{mapped: seg}, nil
+	return seg, "", nil
 }
 
 func readAck(conn *net.UnixConn) (ack, error) {
@@ -183,33 +174,64 @@ func readAck(conn *net.UnixConn) (ack, error) {
 	return parseAck(body)
 }
 
-// createSegment makes a segment of the offer's backing. fd is -1 if the backing
-// has none to send.
+// createSegment makes a segment of the offer's backing, and completes the offer. fd is
+// -1 if the backing has none to send.
 func createSegment(off *offer) (seg *Segment, fd int, err error) {
+	fd = -1
 	switch off.backing {
 	case MemFD:
-		return createMemFD(off.caps)
+		seg, fd, err = createMemFD(off.caps)
+	case SysV:
+		var id int
+		seg, id, err = createSysV(off.caps)
+		off.id = int32(id)
 	default:
-		return nil, -1, fmt.Errorf("%v: %w", off.backing, errors.ErrUnsupported)
+		err = fmt.Errorf("%v: %w", off.backing, errors.ErrUnsupported)
 	}
+	if err != nil {
+		return nil, -1, err
+	}
+	off.nonce = rand.Uint64()
+	setNonce(seg.mem, off.nonce)
+	return seg, fd, nil
 }
+
+// openSegment maps what was offered, with the descriptor that came with it.
+func openSegment(off offer, in *fdReader, peer PeerCred) (*Segment, error) {
+	var seg *Segment
+	switch off.backing {
+	case MemFD:
+		fd, err := in.take()
+		if err != nil {
+			return nil, err
+		}
+		defer unix.Close(fd)
+		if seg, err = openMemFD(fd, off.caps); err != nil {
+			return nil, err
+		}
+	case SysV:
+		var err error
+		if seg, err = openSysV(int(off.id), off.caps, peer); err != nil {
+			return nil, err
+		}
+	default:
+		return nil, fmt.Errorf("%v: %w", off.backing, errors.ErrUnsupported)
+	}
+	if nonceOf(seg.mem) != off.nonce {
+		_ = seg.close()
+		return nil, errOtherSegment
+	}
+	return seg, nil
+}
+
+// errOtherSegment is what a dialler says that got hold of another segment than the one
+// it was offered.
+var errOtherSegment = errors.New("the id names another segment here: do the two processes share an IPC namespace?")
 
 // refuse tells the peer why the handshake ends, and returns that as an error.
 func refuse(conn *net.UnixConn, why error) error {
 	_, _ = conn.Write(frame(kindRefuse, refusal{reason: why.Error()}))
 	return fmt.Errorf("%w: %w", ErrRefused, why)
-}
-
-func sendWithFD(conn *net.UnixConn, msg []byte, fd int) error {
-	var oob []byte
-	if fd >= 0 {
-		oob = unix.UnixRights(fd)
-	}
-	n, _, err := conn.WriteMsgUnix(msg, oob, nil)
-	if err == nil && n < len(msg) { // the descriptor went with the first part
-		_, err = conn.Write(msg[n:])
-	}
-	return err
 }
 
 func peerCred(conn *net.UnixConn) (PeerCred, error) {
@@ -225,63 +247,4 @@ func peerCred(conn *net.UnixConn) (PeerCred, error) {
 		return PeerCred{}, fmt.Errorf("read the peer's credentials: %w", err)
 	}
 	return PeerCred{PID: int(cred.Pid), UID: cred.Uid, GID: cred.Gid}, nil
-}
-
-// fdReader reads the socket and keeps the first descriptor that comes with what
-// it reads; any other is closed.
-type fdReader struct {
-	conn *net.UnixConn
-	fd   int
-	has  bool
-}
-
-func (r *fdReader) Read(p []byte) (int, error) {
-	oob := make([]byte, unix.CmsgSpace(4)) // Go's recvmsg asks for close-on-exec
-	n, oobn, _, _, err := r.conn.ReadMsgUnix(p, oob)
-	r.keep(oob[:oobn])
-	if n == 0 && err == nil && len(p) > 0 {
-		err = io.EOF
-	}
-	return n, err
-}
-
-func (r *fdReader) keep(oob []byte) {
-	msgs, err := unix.ParseSocketControlMessage(oob)
-	if err != nil {
-		return
-	}
-	for i := range msgs {
-		fds, err := unix.ParseUnixRights(&msgs[i])
-		if err != nil {
-			continue
-		}
-		for _, fd := range fds {
-			if r.has {
-				unix.Close(fd)
-				continue
-			}
-			r.fd, r.has = fd, true
-		}
-	}
-}
-
-// openSegment maps what was offered, with the descriptor that came with it.
-func (r *fdReader) openSegment(off offer) (*Segment, error) {
-	defer r.close()
-	switch off.backing {
-	case MemFD:
-		if !r.has {
-			return nil, fmt.Errorf("%w: offer of a memfd without a descriptor", ErrCorrupt)
-		}
-		return openMemFD(r.fd, off.caps)
-	default:
-		return nil, fmt.Errorf("%v: %w", off.backing, errors.ErrUnsupported)
-	}
-}
-
-func (r *fdReader) close() {
-	if r.has {
-		unix.Close(r.fd)
-		r.has = false
-	}
 }

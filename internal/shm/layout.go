@@ -13,6 +13,7 @@ import (
 //	0x00c        4     (zero)
 //	0x010        8     capacity of ring 0    receiver, once
 //	0x018        8     capacity of ring 1    receiver, once
+//	0x020        8     nonce     creator     receiver, once
 //	0x100        512   words of ring 0 (dialler to listener)
 //	0x300        512   words of ring 1 (listener to dialler)
 //	0x1000       capacity 0   bytes of ring 0
@@ -35,6 +36,7 @@ const (
 	offMagic    = 0x000
 	offVersion  = 0x008
 	offCapacity = 0x010 // and 0x018
+	offNonce    = 0x020
 	offRing0    = 0x100
 	ringWords   = 0x200
 	offData     = 0x1000
@@ -82,6 +84,13 @@ func (c capacities) check() error {
 
 // segmentSize is the size of a segment with these rings.
 func (c capacities) segmentSize() int { return offData + c[0] + c[1] }
+
+// nonceOf is the number that the creator made up for the segment. A receiver that finds
+// another than the one it was told has got hold of another segment: ids of System
+// V segments mean something else in another IPC namespace.
+func nonceOf(mem []byte) uint64 { return binary.NativeEndian.Uint64(mem[offNonce:]) }
+
+func setNonce(mem []byte, nonce uint64) { binary.NativeEndian.PutUint64(mem[offNonce:], nonce) }
 
 // writeHeader fills in the header of a fresh, zeroed segment.
 func writeHeader(mem []byte, c capacities) {

@@ -211,7 +211,7 @@ func (c *Consumer) Consume(n int) {
 // sleeps has filled the ring, so this consumer will come to know all of it
 // before it stops reading, and reckons again at its last byte.
 func (c *Consumer) NeedWake() bool {
-	if len(c.buf)-int(c.tail-c.head) < c.wake {
+	if len(c.buf)-int(c.tail-c.head) < c.wake && c.w.rst.Load() == 0 {
 		return false
 	}
 	return takeWait(c.w.wwait)

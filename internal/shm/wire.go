@@ -56,6 +56,8 @@ type offer struct {
 	caps    capacities
 	id      int32  // of a SysV segment
 	proto   string // "" is the byte stream
+	nonce   uint64 // of the segment
+	why     string // the listener could not make what it prefers; "" if it did
 }
 
 // ack is the dialler's answer to an offer. A listener that reads a reason may
@@ -108,7 +110,9 @@ func (o offer) append(b []byte) []byte {
 	b = binary.LittleEndian.AppendUint32(b, uint32(o.caps[0]))
 	b = binary.LittleEndian.AppendUint32(b, uint32(o.caps[1]))
 	b = binary.LittleEndian.AppendUint32(b, uint32(o.id))
-	return appendText(b, o.proto)
+	b = appendText(b, o.proto)
+	b = binary.LittleEndian.AppendUint64(b, o.nonce)
+	return appendText(b, o.why)
 }
 
 func parseOffer(body []byte) (o offer, err error) {
@@ -118,6 +122,8 @@ func parseOffer(body []byte) (o offer, err error) {
 	caps := [2]uint32{r.uint32(), r.uint32()}
 	o.id = int32(r.uint32())
 	o.proto = r.text(maxProto)
+	o.nonce = r.uint64()
+	o.why = r.text(maxText)
 	if err := r.done("offer"); err != nil {
 		return offer{}, err
 	}
@@ -227,6 +233,7 @@ func (r *reader) take(n int) []byte {
 func (r *reader) byte() byte     { return r.take(1)[0] }
 func (r *reader) uint16() uint16 { return binary.LittleEndian.Uint16(r.take(2)) }
 func (r *reader) uint32() uint32 { return binary.LittleEndian.Uint32(r.take(4)) }
+func (r *reader) uint64() uint64 { return binary.LittleEndian.Uint64(r.take(8)) }
 
 func (r *reader) text(limit int) string {
 	n := int(r.uint16())

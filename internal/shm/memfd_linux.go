@@ -1,6 +1,7 @@
 package shm
 
 import (
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -9,13 +10,19 @@ import (
 // createMemFD makes a sealed segment. The descriptor is for the peer; the
 // caller closes it when it has been sent.
 func createMemFD(caps capacities) (_ *Segment, fd int, err error) {
-	fd, err = unix.MemfdCreate("carp-shm", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	// A sysctl can forbid memfds that might be executed; kernels before 6.3 don't
+	// know the difference.
+	const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
+	fd, err = unix.MemfdCreate("carp-shm", flags|unix.MFD_NOEXEC_SEAL)
+	if errors.Is(err, unix.EINVAL) {
+		fd, err = unix.MemfdCreate("carp-shm", flags)
+	}
 	if err != nil {
 		return nil, -1, fmt.Errorf("memfd_create: %w", err)
 	}
 	seg, err := fillMemFD(fd, caps)
 	if err != nil {
-		unix.Close(fd)
+		_ = unix.Close(fd)
 		return nil, -1, err
 	}
 	return seg, fd, nil
@@ -32,7 +39,7 @@ func fillMemFD(fd int, caps capacities) (*Segment, error) {
 	}
 	writeHeader(seg.mem, caps)
 	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, wantSeals); err != nil {
-		seg.close()
+		_ = seg.close()
 		return nil, fmt.Errorf("seal the memfd: %w", err)
 	}
 	return seg, nil
@@ -53,7 +60,7 @@ func openMemFD(fd int, caps capacities) (*Segment, error) {
 		return nil, err
 	}
 	if err := checkHeader(seg.mem, caps); err != nil {
-		seg.close()
+		_ = seg.close()
 		return nil, err
 	}
 	return seg, nil
