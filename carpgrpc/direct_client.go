@@ -109,13 +109,17 @@ func (t *directTransport) pick(ctx context.Context, waitForReady bool) (*native.
 	return t.await(ctx, waitForReady)
 }
 
-// await connects if nobody does, and waits for what comes of it.
+// await connects if nobody does, and waits for what comes of it: a connection, or errHTTP2Only.
 func (t *directTransport) await(ctx context.Context, waitForReady bool) (*native.Conn, error) {
 	t.mu.Lock()
 	for {
 		if t.state == connectivity.Shutdown {
 			t.mu.Unlock()
 			return nil, native.ErrClientClosing
+		}
+		if t.http.Load() != nil {
+			t.mu.Unlock()
+			return nil, errHTTP2Only
 		}
 		if c := t.conn.Load(); c != nil {
 			if c.Err() == nil && !c.Draining() {
@@ -140,6 +144,10 @@ func (t *directTransport) await(ctx context.Context, waitForReady bool) (*native
 		t.mu.Lock()
 	}
 }
+
+// errHTTP2Only ends the wait for a direct connection when there will be none. Calls don't see
+// it, but for one that fails anyway while the server turns out to speak HTTP/2 only.
+var errHTTP2Only = status.Error(codes.Unavailable, "the server knows no direct transport")
 
 func waitError(ctx context.Context) error {
 	code := codes.Canceled
