@@ -12,6 +12,9 @@ type Load struct {
 	// Do is one operation of one caller, 0 ≤ caller < Case.Callers. Each caller
 	// is one goroutine. An error ends the run.
 	Do func(caller int) error
+	// Before is what a caller does before each Do, on the same goroutine. Its
+	// time is not counted, but for the CPU time. It may be nil.
+	Before func(caller int) error
 	// Close lets go of what the load holds. It may be nil.
 	Close func()
 }
@@ -55,7 +58,7 @@ func (l Load) run(callers int, time_ time.Duration) (Result, error) {
 	start := time.Now()
 	var wg sync.WaitGroup
 	for i := range workers {
-		wg.Go(func() { workers[i].run(l.Do, i, start.Add(time_)) })
+		wg.Go(func() { workers[i].run(l, i, start.Add(time_)) })
 	}
 	wg.Wait()
 	return sum(workers, time.Since(start))
@@ -67,9 +70,15 @@ type worker struct {
 	err  error
 }
 
-func (w *worker) run(do func(int) error, i int, until time.Time) {
+func (w *worker) run(l Load, i int, until time.Time) {
 	for now := time.Now(); now.Before(until); {
-		if w.err = do(i); w.err != nil {
+		if l.Before != nil {
+			if w.err = l.Before(i); w.err != nil {
+				return
+			}
+			now = time.Now()
+		}
+		if w.err = l.Do(i); w.err != nil {
 			return
 		}
 		next := time.Now()
