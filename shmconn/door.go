@@ -49,6 +49,12 @@ func (d *door) park(h *half) {
 func (d *door) enter(h *half) bool {
 	d.mu.Lock()
 	if d.holder == nil {
+		select {
+		case <-h.wake: // roused on its way here: it has to look again first
+			d.mu.Unlock()
+			return false
+		default:
+		}
 		d.holder = h
 		if d.kicked {
 			d.kicked = false
@@ -83,7 +89,7 @@ func (d *door) leave() (other *half) {
 	return other
 }
 
-// rouse wakes h if it waits at the door, or else when it next does so as the second.
+// rouse wakes h if it waits at the door, or else lets it pass when it next comes.
 func (d *door) rouse(h *half) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
