@@ -65,6 +65,9 @@ func (t *Trailer) append(b []byte) []byte {
 }
 
 func parseTrailer(block []byte, t *Trailer) error {
+	if string(block) == plainTrailer {
+		return nil
+	}
 	f := fieldsOf(block)
 	t.Code = codes.Code(f.uvarint())
 	t.Message = f.string()
@@ -103,6 +106,13 @@ type fields struct {
 	rest string
 	bad  bool
 }
+
+// noMD is an empty block of metadata, and plainTrailer the block of a trailer that says OK and
+// nothing more. They are what most blocks are, so they are known without being read.
+const (
+	noMD         = "\x00"
+	plainTrailer = "\x00\x00\x00\x00"
+)
 
 func fieldsOf(block []byte) fields { return fields{rest: string(block)} }
 

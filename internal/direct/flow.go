@@ -27,7 +27,8 @@ const (
 // inbox is the receiving side of a stream's messages.
 type inbox struct {
 	queue []Message
-	first int // index in queue of the next one to take
+	first int        // index in queue of the next one to take
+	space [1]Message // queue's memory as long as that is enough, as for unary calls
 
 	part   partial
 	limit  int   // bytes that a message may have
@@ -59,6 +60,7 @@ type partial struct {
 func (in *inbox) init(limit int, always bool) {
 	in.limit, in.always = limit, always
 	in.window, in.granted = firstWindow, firstWindow
+	in.queue = in.space[:0]
 }
 
 func (in *inbox) push(m Message) {

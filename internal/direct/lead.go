@@ -137,7 +137,7 @@ func (c *Conn) leadFor(ctx context.Context, wake chan struct{}) bool {
 		case l.hit:
 			return true
 		case n > 0:
-			if ended(ctx) {
+			if ctx.Err() != nil {
 				return false
 			}
 		case !c.spinLead():
@@ -227,13 +227,4 @@ func (c *Conn) pollAndYield() bool {
 	}
 	runtime.Gosched()
 	return true
-}
-
-func ended(ctx context.Context) bool {
-	select {
-	case <-ctx.Done():
-		return true
-	default:
-		return false
-	}
 }

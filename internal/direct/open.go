@@ -31,12 +31,12 @@ func (c *Conn) Open(ctx context.Context, req *Request, opt *OpenOptions) (*Strea
 	if err := c.Err(); err != nil {
 		return nil, err
 	}
-	s := &Stream{c: c, ours: true, req: *req, credit: firstWindow}
+	s := &Stream{c: c, ours: true, credit: firstWindow}
 	s.inbox.init(opt.MaxRecv, opt.Unary)
 	if !c.out.add(s) {
 		return nil, ErrNoStream
 	}
-	if err := s.request(ctx, opt); err != nil {
+	if err := s.request(ctx, req, opt); err != nil {
 		s.Cancel(err)
 		return nil, err
 	}
@@ -44,10 +44,10 @@ func (c *Conn) Open(ctx context.Context, req *Request, opt *OpenOptions) (*Strea
 }
 
 // request sends the request of s, and a unary message.
-func (s *Stream) request(ctx context.Context, opt *OpenOptions) error {
+func (s *Stream) request(ctx context.Context, req *Request, opt *OpenOptions) error {
 	scratch := getScratch()
 	defer scratch.put()
-	block := scratch.lead(s.req.append(scratch.body()))
+	block := scratch.lead(req.append(scratch.body()))
 	if len(block) > MaxBlock {
 		return ErrTooLarge
 	}

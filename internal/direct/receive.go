@@ -29,10 +29,13 @@ func (s *Stream) onHeader(h header, payload []byte) error {
 
 // takeHeader is onHeader, once the block is complete. Called with s.mu locked.
 func (s *Stream) takeHeader(block []byte) error {
-	f := fieldsOf(block)
-	s.header = f.md()
 	s.have |= haveHeader
 	s.rouse(s.hwake)
+	if string(block) == noMD {
+		return nil
+	}
+	f := fieldsOf(block)
+	s.header = f.md()
 	return f.done("header")
 }
 

@@ -139,18 +139,21 @@ func (s *Stream) Handler() Handler { return s.c.opt.Handler }
 // Request is what opened the stream.
 func (s *Stream) Request() *Request { return &s.req }
 
-// OnCancel sets what is called, on a goroutine of the connection, when the peer cancels
-// the stream or the connection ends. It must be quick. It is called at once, and true
-// returned, if that has happened already.
-func (s *Stream) OnCancel(f func()) bool {
+// Canceler is told, on a goroutine of the connection, that the peer canceled a stream or that
+// the connection ended. It must be quick.
+type Canceler interface{ Canceled() }
+
+// OnCancel sets who is told. It is told at once, and true returned, if that has happened
+// already.
+func (s *Stream) OnCancel(c Canceler) bool {
 	s.mu.Lock()
 	if s.err == nil {
-		s.notify = f
+		s.notify = c
 		s.mu.Unlock()
 		return false
 	}
 	s.mu.Unlock()
-	f()
+	c.Canceled()
 	return true
 }
 

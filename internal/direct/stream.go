@@ -15,9 +15,9 @@ type Stream struct {
 	c    *Conn
 	id   uint64
 	ours bool // opened by this end
-	req  Request
 
-	method *Method // of a served stream
+	req    Request // of a served stream, as is method
+	method *Method
 
 	mu    sync.Mutex
 	inbox inbox
@@ -30,8 +30,8 @@ type Stream struct {
 	header  metadata.MD
 	trailer Trailer
 	have    have
-	err     error  // why nothing more will come, before ended and trailer are of use
-	notify  func() // of a served stream: it was cancelled
+	err     error    // why nothing more will come, before ended and trailer are of use
+	notify  Canceler // of a served stream
 }
 
 // have says what has come of a stream.
@@ -99,10 +99,14 @@ func (s *Stream) Conn() *Conn { return s.c }
 // waker is *w, made at its first use. Called with s.mu locked.
 func waker(w *chan struct{}) chan struct{} {
 	if *w == nil {
-		*w = make(chan struct{}, 1)
+		*w = wakers.Get().(chan struct{})
 	}
 	return *w
 }
+
+// wakers keeps channels for the next stream. A token may come late, to the channel's next
+// user: who waits looks what there is when it wakes up, and waits on.
+var wakers = sync.Pool{New: func() any { return make(chan struct{}, 1) }}
 
 // rouse wakes whoever waits on w, if somebody ever did. Called by the holder of the lead.
 func (s *Stream) rouse(w chan struct{}) {
@@ -299,7 +303,7 @@ func (s *Stream) stop(reason error) {
 	}
 	s.Release()
 	if notify != nil {
-		notify()
+		notify.Canceled()
 	}
 }
 
@@ -308,8 +312,23 @@ func (s *Stream) stop(reason error) {
 func (s *Stream) Release() {
 	s.mu.Lock()
 	loan := s.inbox.release()
+	asked := s.inbox.asked
 	s.mu.Unlock()
-	s.c.pool.forget(s, loan)
+	if loan > 0 || asked {
+		s.c.pool.forget(s, loan)
+	}
+}
+
+// Recycle is Release for a stream that nobody will touch again.
+func (s *Stream) Recycle() {
+	s.Release()
+	s.mu.Lock()
+	wake := s.rwake
+	s.rwake = nil
+	s.mu.Unlock()
+	if wake != nil {
+		wakers.Put(wake)
+	}
 }
 
 // abandon ends a served stream because its connection has ended.

@@ -97,6 +97,7 @@ func (c *Client) invoke(ctx context.Context, method string, args, reply any, _ *
 	}
 	err = call.recvOne(reply)
 	call.finish(err)
+	call.stream.Recycle()
 	return err
 }
 

@@ -98,16 +98,19 @@ func (c *clientCall) openOn(conn *Conn, md metadata.MD, msg *payload) error {
 			return toStatus(context.DeadlineExceeded)
 		}
 	}
-	req.Pairs = []string{
+	own := [...]string{
 		":authority", req.Authority,
 		"content-type", contentType(req.Subtype),
 		"user-agent", c.client.cfg.UserAgent,
 	}
+	req.Pairs = own[:]
 	auth, err := c.authenticate(conn.Peer, req.Authority)
 	if err != nil {
 		return err
 	}
-	req.Pairs = append(req.Pairs, auth...)
+	if auth != nil {
+		req.Pairs = append(req.Pairs, auth...)
+	}
 	opt := direct.OpenOptions{MaxRecv: c.info.maxRecv}
 	if msg != nil {
 		opt.Unary, opt.Message, opt.Packed = true, msg.data, msg.packed
@@ -120,12 +123,12 @@ func (c *clientCall) openOn(conn *Conn, md metadata.MD, msg *payload) error {
 		return callError(err)
 	}
 	c.stream = s
-	c.opened(&req, md, msg)
+	c.opened(req.Authority, md, msg)
 	return nil
 }
 
 // opened tells statistics what was sent.
-func (c *clientCall) opened(req *direct.Request, md metadata.MD, msg *payload) {
+func (c *clientCall) opened(authority string, md metadata.MD, msg *payload) {
 	if !c.counting() {
 		return
 	}
@@ -135,8 +138,8 @@ func (c *clientCall) opened(req *direct.Request, md metadata.MD, msg *payload) {
 	}
 	header.Set("user-agent", c.client.cfg.UserAgent)
 	c.stat(&stats.OutHeader{
-		Client: true, FullMethod: req.Method, Compression: req.Encoding, Header: header,
-		RemoteAddr: c.conn.Peer.Addr, LocalAddr: c.conn.Peer.LocalAddr, Authority: req.Authority,
+		Client: true, FullMethod: c.method, Compression: c.info.compressor, Header: header,
+		RemoteAddr: c.conn.Peer.Addr, LocalAddr: c.conn.Peer.LocalAddr, Authority: authority,
 	})
 	if msg != nil {
 		c.stat(msg.out(true))
@@ -238,6 +241,9 @@ func (c *clientCall) status() error {
 	}
 	if d := t.MD[detailsKey]; len(d) == 1 {
 		return detailed(t, d[0])
+	}
+	if t.Code == codes.OK {
+		return nil
 	}
 	return status.Error(t.Code, t.Message)
 }

@@ -63,7 +63,8 @@ type payload struct {
 	size   int // before compression
 	wire   int // after it
 	packed bool
-	msg    any // what was encoded; for statistics
+	msg    any  // what was encoded; for statistics
+	set    bool // this is a message, if perhaps an empty one
 
 	buf   *[]byte    // from direct.Buffers, or nil
 	owned mem.Buffer // or nil

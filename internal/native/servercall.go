@@ -52,16 +52,16 @@ func (m *method) serve(s *direct.Stream) {
 	defer m.server.calls.Done()
 	c := m.newCall(s)
 	defer c.ctl.end(context.Canceled)
-	if s.OnCancel(c.canceled) {
+	if s.OnCancel(c) {
 		return
 	}
 	if c.ctl.Err() != nil {
-		c.finish(status.New(codes.DeadlineExceeded, context.DeadlineExceeded.Error()), nil)
+		c.finish(status.New(codes.DeadlineExceeded, context.DeadlineExceeded.Error()), payload{})
 		return
 	}
 	c.tag()
 	if st := m.whyNot(s.Request().Method); st != nil {
-		c.finish(st, nil)
+		c.finish(st, payload{})
 		return
 	}
 	c.handle()
@@ -93,8 +93,8 @@ func (s *Server) codec(subtype string) encoding.CodecV2 {
 	return codecFor("")
 }
 
-// canceled is called when the peer gave the call up or the connection ended.
-func (c *serverCall) canceled() { c.ctl.end(context.Canceled) }
+// Canceled implements [direct.Canceler].
+func (c *serverCall) Canceled() { c.ctl.end(context.Canceled) }
 
 // tag tells statistics of the call.
 func (c *serverCall) tag() {
@@ -160,7 +160,7 @@ func (c *serverCall) setUp() error {
 	c.comp = encoding.GetCompressor(name)
 	if c.comp == nil {
 		st := status.Newf(codes.Unimplemented, "grpc: Decompressor is not installed for grpc-encoding %q", name)
-		c.finish(st, nil)
+		c.finish(st, payload{})
 		return st.Err()
 	}
 	c.encoding = name
@@ -169,8 +169,8 @@ func (c *serverCall) setUp() error {
 
 // run runs the handler, sends the status, and returns what the handler did.
 func (c *serverCall) run() error {
+	var reply payload
 	var err error
-	var reply *payload
 	if c.method.unary != nil {
 		reply, err = c.runUnary()
 	} else {
@@ -178,6 +178,7 @@ func (c *serverCall) run() error {
 	}
 	if err == nil {
 		c.finish(nil, reply)
+		reply.free()
 		return nil
 	}
 	st, ok := status.FromError(err)
@@ -185,23 +186,22 @@ func (c *serverCall) run() error {
 		st = status.FromContextError(err)
 		err = st.Err()
 	}
-	c.finish(st, nil)
+	c.finish(st, payload{})
 	return err
 }
 
 // runUnary runs the handler of a unary method. The reply that it returns is not sent yet.
-func (c *serverCall) runUnary() (*payload, error) {
+func (c *serverCall) runUnary() (payload, error) {
 	m := c.method
 	reply, err := m.unary.Handler(m.impl, c.ctx, c.RecvMsg, m.server.cfg.Unary)
 	if err != nil {
-		return nil, err
+		return payload{}, err
 	}
 	p, err := c.encode(reply)
 	if err != nil {
 		c.abort(err)
-		return nil, err
 	}
-	return p, nil
+	return p, err
 }
 
 func (c *serverCall) runStream() error {
@@ -217,18 +217,18 @@ func (c *serverCall) runStream() error {
 }
 
 // encode encodes a message within the limit.
-func (c *serverCall) encode(msg any) (*payload, error) {
+func (c *serverCall) encode(msg any) (payload, error) {
 	p, err := encode(c.codec, c.plain, c.comp, msg)
 	if err != nil {
-		return nil, err
+		return payload{}, err
 	}
 	if most := c.method.server.cfg.MaxSend; len(p.data) > most {
 		n := len(p.data)
 		p.free()
-		return nil, status.Errorf(codes.ResourceExhausted, "trying to send message larger than max (%d vs. %d)", n, most)
+		return payload{}, status.Errorf(codes.ResourceExhausted, "trying to send message larger than max (%d vs. %d)", n, most)
 	}
-	p.msg = msg
-	return &p, nil
+	p.msg, p.set = msg, true
+	return p, nil
 }
 
 // abort ends the call with the status of an error of sending or receiving, before the
@@ -238,15 +238,12 @@ func (c *serverCall) abort(err error) {
 		return
 	}
 	st, _ := status.FromError(toStatus(err))
-	c.finish(st, nil)
+	c.finish(st, payload{})
 }
 
 // finish ends the call on the wire, with the reply of a unary one if it has one. Only the
 // first call does something. A nil status is OK.
-func (c *serverCall) finish(st *status.Status, reply *payload) {
-	if reply != nil {
-		defer reply.free()
-	}
+func (c *serverCall) finish(st *status.Status, reply payload) {
 	c.mu.Lock()
 	if c.done || c.stream.Reason() != nil {
 		c.mu.Unlock()
@@ -254,7 +251,7 @@ func (c *serverCall) finish(st *status.Status, reply *payload) {
 	}
 	c.done = true
 	var header metadata.MD
-	if !c.sent && (reply != nil || len(c.header) > 0) {
+	if !c.sent && (reply.set || len(c.header) > 0) {
 		c.sent = true
 		header = c.wireHeader()
 	}
@@ -265,7 +262,7 @@ func (c *serverCall) finish(st *status.Status, reply *payload) {
 		c.stat(&stats.OutHeader{Header: c.header.Copy(), Compression: c.encoding})
 	}
 	var answer direct.Answer
-	if reply != nil {
+	if reply.set {
 		answer = direct.Answer{Set: true, Data: reply.data, Packed: reply.packed}
 	}
 	// The handler's work is done: not even its own deadline keeps the answer back.
@@ -273,7 +270,7 @@ func (c *serverCall) finish(st *status.Status, reply *payload) {
 	if !c.counting() {
 		return
 	}
-	if reply != nil {
+	if reply.set {
 		c.stat(reply.out(false))
 	}
 	c.stat(&stats.OutTrailer{Trailer: c.trailer.Copy()})

@@ -169,17 +169,21 @@ func (c *serverCall) oneRequest() bool {
 // recv takes a message off the stream, with errors as grpc-go has them.
 func (c *serverCall) recv() (direct.Message, error) {
 	m, err := c.stream.Recv(&c.ctl)
-	var large *direct.MessageTooLargeError
-	switch {
-	case err == nil || errors.Is(err, io.EOF):
+	if err == nil || errors.Is(err, io.EOF) {
 		return m, err
-	case errors.As(err, &large):
-		return m, tooLarge(large)
+	}
+	return m, c.recvError(err)
+}
+
+func (c *serverCall) recvError(err error) error {
+	var large *direct.MessageTooLargeError
+	if errors.As(err, &large) {
+		return tooLarge(large)
 	}
 	if ctxErr := c.ctl.Err(); ctxErr != nil {
-		return m, status.FromContextError(ctxErr).Err()
+		return status.FromContextError(ctxErr).Err()
 	}
-	return m, status.FromContextError(context.Canceled).Err() // of the connection's end
+	return status.FromContextError(context.Canceled).Err() // of the connection's end
 }
 
 func (c *serverCall) unpacker() unpacker {
