@@ -63,8 +63,10 @@ type Conn struct {
 	handlers atomic.Int32 // running
 	blocks   int          // bytes of unfinished blocks; of the holder of the lead
 	worker   worker
-	goAway   atomic.Bool // the peer wants no further calls
-	draining atomic.Bool // we told the peer so
+	runners  chan *Stream // to goroutines that have nothing to do
+	idle     atomic.Int32 // of these
+	goAway   atomic.Bool  // the peer wants no further calls
+	draining atomic.Bool  // we told the peer so
 
 	ending atomic.Bool   // Close was called, or the peer broke the protocol
 	end    sync.Once     // of reason and done
@@ -85,6 +87,7 @@ func New(link Link, opt Options) (*Conn, error) {
 	c.w.init(link.TX())
 	c.lead.init(link.RX(), opt.Spin)
 	c.worker.wake = make(chan struct{}, 1)
+	c.runners = make(chan *Stream)
 	c.pool.free = poolSize
 	c.lead.state.Store(leadHeld) // until attend has announced
 	go c.attend()

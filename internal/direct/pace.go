@@ -7,6 +7,9 @@ import (
 
 // pace is how quick a method has been lately. Running a call in line spares two switches
 // of goroutines, but keeps whoever reads from reading; so it is for the quick ones.
+//
+// What is measured is time on the clock, and anybody can be preempted: so it takes a share
+// of slow calls, not one of them, to make a method slow.
 type pace struct {
 	score atomic.Int32
 	seen  atomic.Int32 // calls, counted up to knownAfter
@@ -15,9 +18,12 @@ type pace struct {
 const (
 	slowCall     = 20 * time.Microsecond // costs more than the switches
 	verySlowCall = time.Millisecond
-	slowScore    = 32 // of a slow call; a quick one takes one off
-	maxScore     = 2 * slowScore
-	knownAfter   = 4
+
+	slowWeight     = 4 // a method is slow when every fifth call is
+	verySlowWeight = 16
+	slowScore      = 32
+	maxScore       = 2 * slowScore
+	knownAfter     = 4
 )
 
 // took is told how long a call took.
@@ -25,22 +31,21 @@ func (p *pace) took(d time.Duration) {
 	if p.seen.Load() < knownAfter {
 		p.seen.Add(1)
 	}
-	score := p.score.Load()
-	switch {
+	switch score := p.score.Load(); {
 	case d >= verySlowCall:
-		p.score.Store(maxScore)
+		p.score.Store(min(maxScore, score+verySlowWeight))
 	case d >= slowCall:
-		p.score.Store(min(maxScore, score+slowScore))
+		p.score.Store(min(maxScore, score+slowWeight))
 	case score > 0:
 		p.score.Store(score - 1)
 	}
 }
 
 // blocked is told that a call keeps others waiting.
-func (p *pace) blocked() { p.score.Store(maxScore) }
+func (p *pace) blocked() { p.took(verySlowCall) }
 
-// quick tells whether a call should be run in line. One slow call is forgiven: anybody can be
-// preempted. With more requests waiting behind it, a method must be known.
+// quick tells whether a call should be run in line. With more requests waiting behind it, a
+// method must be known.
 func (p *pace) quick(more bool) bool {
 	return p.score.Load() <= slowScore && (!more || p.seen.Load() >= knownAfter)
 }

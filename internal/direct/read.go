@@ -29,7 +29,7 @@ func (c *Conn) poll(most int, worker bool) (n int, ready *Stream) {
 			ready = s
 			continue
 		}
-		go c.run(s)
+		c.run(s)
 	}
 	return n, ready
 }

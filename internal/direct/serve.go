@@ -93,11 +93,44 @@ func (c *Conn) refuse(s *Stream) {
 	c.control(kindCancel, flagFromIn, s.id, cancelRefused)
 }
 
-// run serves a stream on a goroutine of its own.
+// run serves a stream on a goroutine of its own: one that waits for the next stream, or a new
+// one. Those that have served before have grown their stacks already.
 func (c *Conn) run(s *Stream) {
-	start := time.Now()
-	defer func() { s.method.pace.took(time.Since(start)) }()
-	c.serve(s)
+	select {
+	case c.runners <- s:
+	default:
+		go c.runOn(s)
+	}
+}
+
+// maxIdleRunners is how many goroutines of a connection wait for the next stream.
+const maxIdleRunners = 8
+
+// runOn serves a stream, and others after it.
+func (c *Conn) runOn(s *Stream) {
+	for s != nil {
+		start := time.Now()
+		c.serve(s)
+		s.method.pace.took(time.Since(start))
+		pprof.SetGoroutineLabels(context.Background()) // the handler may have set some
+		s = c.nextStream()
+	}
+}
+
+// nextStream waits for a stream to serve. It is nil if enough others wait, or the connection
+// has ended.
+func (c *Conn) nextStream() *Stream {
+	if c.idle.Add(1) > maxIdleRunners {
+		c.idle.Add(-1)
+		return nil
+	}
+	defer c.idle.Add(-1)
+	select {
+	case s := <-c.runners:
+		return s
+	case <-c.done:
+		return nil
+	}
 }
 
 // serve serves a stream.

@@ -52,7 +52,7 @@ func (c *Conn) readAndServe() bool {
 		switch {
 		case s != nil:
 			if !c.mayRunInline(s) {
-				go c.run(s)
+				c.run(s)
 			} else if !c.runInline(s) {
 				return false
 			}
