@@ -1,5 +1,3 @@
-// Package rpctest compares gRPC stacks with grpc-go: the same calls over each, what
-// callers and handlers see written down, and the two records equal.
 package rpctest
 
 import "slices"
@@ -34,6 +32,8 @@ func cases() []testCase {
 		contextCases(),
 		unknownCases(),
 		concurrentCases(),
+		memoryCases(),
+		largeCases(),
 		lifecycleCases(),
 		processCases(),
 		generatedCases(),

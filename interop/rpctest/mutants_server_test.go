@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -11,6 +12,7 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/carp-rpc/carp-go/interop/rpctest"
 )
@@ -107,6 +109,21 @@ func serverMutants() []mutant {
 				cfg.MaxRecvMsgSize = 8 << 20
 			}
 		}}},
+		{"uses a request's memory again", []string{"memory/messages outlive their call"},
+			unaryServer(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+				reply, err := next(ctx, req)
+				if m, ok := reply.(*wrapperspb.BytesValue); ok {
+					reply = wrapperspb.Bytes(slices.Clone(m.Value))
+				}
+				clear(req.(*wrapperspb.BytesValue).Value)
+				return reply, err
+			})},
+		{"empties contexts after the call", []string{"memory/contexts outlive their call"},
+			unaryServer(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+				lent := lent{ctx, new(atomic.Bool)}
+				defer lent.over.Store(true)
+				return next(lent, req)
+			})},
 		{"turns server interceptors around", []string{"interceptor/order"}, broken{server: func(cfg *rpctest.ServerConfig) {
 			slices.Reverse(cfg.UnaryInterceptors)
 			slices.Reverse(cfg.StreamInterceptors)
@@ -135,6 +152,19 @@ func (nowhere) Method() string               { return "" }
 func (nowhere) SetHeader(metadata.MD) error  { return nil }
 func (nowhere) SendHeader(metadata.MD) error { return nil }
 func (nowhere) SetTrailer(metadata.MD) error { return nil }
+
+// lent is a context that is empty when its call is over.
+type lent struct {
+	context.Context
+	over *atomic.Bool
+}
+
+func (c lent) Value(key any) any {
+	if c.over.Load() {
+		return nil
+	}
+	return c.Context.Value(key)
+}
 
 type endless struct{ stats.Handler }
 

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/carp-rpc/carp-go/interop/rpctest"
 )
@@ -102,6 +103,8 @@ func replyMutants() []mutant {
 			}
 			return err
 		})},
+		{"uses a header's memory again", []string{"memory/metadata outlives its call"}, lastHeader()},
+		{"uses a reply's memory again", []string{"memory/messages outlive their call"}, lastReply()},
 		{"gives a reply with the error", []string{"codec/reply into a used message"}, after(func(_ context.Context, reply any, _ []grpc.CallOption, err error) error {
 			if r, ok := reply.(interface{ Reset() }); ok && err != nil {
 				r.Reset()
@@ -109,6 +112,30 @@ func replyMutants() []mutant {
 			return err
 		})},
 	}
+}
+
+// lastHeader and lastReply give the caller what the next call overwrites.
+
+func lastHeader() broken {
+	var last metadata.MD
+	return after(func(_ context.Context, _ any, opts []grpc.CallOption, err error) error {
+		clear(last)
+		for _, o := range opts {
+			if h, ok := o.(grpc.HeaderCallOption); ok {
+				last = *h.HeaderAddr
+			}
+		}
+		return err
+	})
+}
+
+func lastReply() broken {
+	var last *wrapperspb.BytesValue
+	return after(func(_ context.Context, reply any, _ []grpc.CallOption, err error) error {
+		clear(last.GetValue())
+		last, _ = reply.(*wrapperspb.BytesValue)
+		return err
+	})
 }
 
 // streamMutants spoil client streams.

@@ -51,14 +51,11 @@ type Difference struct {
 }
 
 // Run runs every case on the reference and on the stack, and fails t where
-// they differ.
+// they differ. What the reference shows in a case is looked at once per
+// process, however many stacks are compared with it.
 func Run(t *testing.T, s Stack, opts Options) {
 	t.Helper()
-	runAll(t, Reference(), s, opts)
-}
-
-func runAll(t *testing.T, ref, s Stack, opts Options) {
-	t.Helper()
+	ref := Reference()
 	if crashHere(t, ref, s) {
 		return
 	}
@@ -78,7 +75,7 @@ func runAll(t *testing.T, ref, s Stack, opts Options) {
 			if why := skipped(opts.Skip, c.name); why != "" {
 				t.Skipf("%s: %s", s.Name, why)
 			}
-			want := observe(t, ref, c, pattern, opts.Limit)
+			want := shown.by(t, ref, c, pattern, opts.Limit)
 			got := observe(t, s, c, pattern, opts.Limit)
 			if testing.Verbose() {
 				t.Logf("%s\n%s", c.rule, want)
