@@ -23,11 +23,12 @@ import (
 type reader struct {
 	data     []byte
 	pos, end int
+	check    bool // text is looked at: once is enough
 }
 
-// Reset makes r read data. Nothing has to be known about it beforehand.
-func (r *reader) Reset(data []byte, _ bool) error {
-	r.data, r.pos, r.end = data, 0, len(data)
+// Reset makes r read data.
+func (r *reader) Reset(data []byte, check bool) error {
+	r.data, r.pos, r.end, r.check = data, 0, len(data), check
 	return nil
 }
 
@@ -217,7 +218,7 @@ func (r *reader) sized(t *engine.Token, num protowire.Number) error {
 		return nil
 	case numString:
 		t.Kind, t.TextOnly, t.Data = engine.String, false, contents
-		if !utf8.Valid(contents) {
+		if r.check && !utf8.Valid(contents) {
 			return fmt.Errorf("a string at offset %d that is not valid UTF-8", start)
 		}
 		return nil
@@ -241,7 +242,7 @@ func (r *reader) named(t *engine.Token) error {
 		return err
 	}
 	t.Kind, t.Data, t.End = engine.Named, r.data[fields[0].start:fields[0].end], end
-	if !utf8.Valid(t.Data) || len(t.Data) == 0 {
+	if len(t.Data) == 0 || r.check && !utf8.Valid(t.Data) {
 		return r.fault("a named type whose name is empty or not valid UTF-8 before")
 	}
 	r.in(fields[1])

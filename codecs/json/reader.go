@@ -320,9 +320,10 @@ func (r *reader) string() ([]byte, error) {
 	return nil, r.unexpected("the end of a string")
 }
 
-// valid refuses text that encoding/json would change to U+FFFD.
+// valid refuses text that encoding/json would change to U+FFFD. Looking once is
+// enough.
 func (r *reader) valid(s []byte, start int) ([]byte, error) {
-	if !utf8.Valid(s) {
+	if r.plain && !utf8.Valid(s) {
 		return nil, fmt.Errorf("a string at offset %d that is not valid UTF-8", start)
 	}
 	return s, nil

@@ -15,10 +15,10 @@ import (
 type Source interface {
 	Reader
 
-	// Reset makes the source read data. With check, it is read only for a
-	// Checker: the source looks at it as far as its format needs that before
-	// tokens can be read, and afterwards may leave out all that concerns
-	// neither the kinds nor the keys of values.
+	// Reset makes the source read data. With check, it is read for a Checker:
+	// the source looks at what only has to be looked at once, such as grammar
+	// and text, and may leave out what concerns neither the shape nor the
+	// keys. Without check, the data has been checked before.
 	Reset(data []byte, check bool) error
 
 	// Done returns an error if the input is not used up.
@@ -241,10 +241,15 @@ func (f *Format) Unmarshal(data mem.BufferSlice, pointer any) error {
 
 // MarshalBytes is Marshal into a slice.
 func (f *Format) MarshalBytes(v any) ([]byte, error) {
-	data, err := f.Append(nil, v)
+	b := scratches.Get(0)
+	data, err := f.Append(*b, v)
 	if err != nil {
+		scratches.Put(b)
 		return nil, fmt.Errorf("%s: marshal %T: %w", f.name, v, err)
 	}
+	*b = data
+	data = append(make([]byte, 0, len(data)), data...)
+	scratches.Put(b)
 	return data, nil
 }
 
