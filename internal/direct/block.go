@@ -83,11 +83,7 @@ func appendString(b []byte, s string) []byte {
 
 // appendMD appends the number of pairs and the pairs: more, and those of md. Values of a key keep their order.
 func appendMD(b []byte, md metadata.MD, more ...string) []byte {
-	pairs := len(more) / 2
-	for _, vs := range md {
-		pairs += len(vs)
-	}
-	b = binary.AppendUvarint(b, uint64(pairs))
+	b = binary.AppendUvarint(b, uint64(pairsOf(md, more)))
 	for _, s := range more {
 		b = appendString(b, s)
 	}
@@ -98,6 +94,14 @@ func appendMD(b []byte, md metadata.MD, more ...string) []byte {
 		}
 	}
 	return b
+}
+
+func pairsOf(md metadata.MD, more []string) int {
+	pairs := len(more) / 2
+	for _, vs := range md {
+		pairs += len(vs)
+	}
+	return pairs
 }
 
 // fields reads the fields of a block. It copies the block once; the strings it gives
@@ -150,7 +154,7 @@ func (f *fields) string() string {
 // pairs can make us allocate.
 func (f *fields) md() metadata.MD {
 	n := f.uvarint()
-	if n > uint64(len(f.rest)/2) {
+	if n > uint64(len(f.rest)/2) || n > maxPairs {
 		f.bad = true
 		return nil
 	}
@@ -173,7 +177,7 @@ func (f *fields) md() metadata.MD {
 
 func (f *fields) done(what string) error {
 	if f.bad {
-		return violation("%s block cut short", what)
+		return violation("%s block cut short, or with too many pairs", what)
 	}
 	return nil
 }

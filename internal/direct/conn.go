@@ -61,7 +61,7 @@ type Conn struct {
 	pool pool  // what streams may be granted beyond their first window
 
 	handlers atomic.Int32 // running
-	blocks   int          // bytes of unfinished blocks; of the holder of the lead
+	blocks   atomic.Int64 // bytes of unfinished blocks
 	worker   worker
 	runners  chan *Stream // to goroutines that have nothing to do
 	idle     atomic.Int32 // of these
@@ -88,7 +88,7 @@ func New(link Link, opt Options) (*Conn, error) {
 	c.lead.init(link.RX(), opt.Spin)
 	c.worker.wake = make(chan struct{}, 1)
 	c.runners = make(chan *Stream)
-	c.pool.free = poolSize
+	c.pool.free, c.pool.windows = poolSize, poolSize
 	c.lead.state.Store(leadHeld) // until attend has announced
 	go c.attend()
 	return c, nil
@@ -121,6 +121,9 @@ func (c *Conn) bury() {
 		}
 	}
 	c.finish(ErrPeerGone)
+	for _, s := range c.in.all() {
+		s.abandon(c.reason) // those that were read while the others were told
+	}
 	c.w.kill()
 	c.link.Close()
 	c.link.Release() // nobody reads, as the lead is never given back, and nobody writes

@@ -13,14 +13,15 @@ import "sync"
 //     first come first served: two half received messages must not wait for each
 //     other's room;
 //   - a larger window, doubled up to maxWindow each time the reader finds nothing
-//     although it took a whole window.
+//     although it took a whole window. A stream keeps that as long as it lives, so it
+//     is not taken from what messages are lent.
 //
-// So a connection holds at most streams × firstWindow + poolSize bytes of messages, or
-// one message of more than that.
+// So a connection holds at most streams × firstWindow + 2 × poolSize bytes of messages; more
+// by what a single message has beyond poolSize.
 const (
 	firstWindow = 64<<10 + 4<<10 // a message of 64 KiB with a little around it
 	maxWindow   = 1 << 20
-	poolSize    = 16 << 20
+	poolSize    = 16 << 20 // for messages, and the same for windows
 	messageCost = 32
 )
 
@@ -72,7 +73,7 @@ func (in *inbox) push(m Message) {
 }
 
 // release frees what is held, and tells how much of the pool's that was.
-func (in *inbox) release() (loan int) {
+func (in *inbox) release() (lent, grown int) {
 	in.closed = true
 	for m, ok := in.pop(); ok; m, ok = in.pop() {
 		m.Free()
@@ -81,9 +82,9 @@ func (in *inbox) release() (loan int) {
 		Buffers.Put(in.part.buf)
 		in.part.buf, in.part.skip = nil, true
 	}
-	loan = in.grown + in.lent
-	in.grown, in.lent = 0, 0
-	return loan
+	lent, grown = in.lent, in.grown
+	in.lent, in.grown = 0, 0
+	return lent, grown
 }
 
 func (in *inbox) pop() (Message, bool) {
@@ -214,9 +215,10 @@ func (in *inbox) grant(n int, message bool) {
 
 // pool is what a connection lends to its streams.
 type pool struct {
-	mu    sync.Mutex
-	free  int
-	queue []ask
+	mu      sync.Mutex
+	free    int // for messages
+	windows int // for windows
+	queue   []ask
 }
 
 type ask struct {
@@ -228,14 +230,14 @@ type ask struct {
 // is.
 func (p *pool) fits(n int) bool { return p.free >= min(n, poolSize) }
 
-// tryTake borrows n bytes if nobody else waits for some.
-func (p *pool) tryTake(n int) bool {
+// widen borrows n bytes for a window.
+func (p *pool) widen(n int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.queue) > 0 || !p.fits(n) {
+	if p.windows < n {
 		return false
 	}
-	p.free -= n
+	p.windows -= n
 	return true
 }
 
@@ -274,10 +276,11 @@ func (p *pool) serve() []ask {
 	return granted
 }
 
-// forget takes a stream that has ended out of the queue, and its loan back.
-func (p *pool) forget(s *Stream, loan int) {
+// forget takes a stream that has ended out of the queue, and its loans back.
+func (p *pool) forget(s *Stream, lent, grown int) {
 	p.mu.Lock()
-	p.free += loan
+	p.free += lent
+	p.windows += grown
 	for i, a := range p.queue {
 		if a.s == s {
 			p.queue = append(p.queue[:i:i], p.queue[i+1:]...)
@@ -297,7 +300,7 @@ func (s *Stream) borrow(missing, more int) {
 	if missing > 0 && s.c.pool.take(s, missing) {
 		s.lend(missing, true)
 	}
-	if more > 0 && s.c.pool.tryTake(more) {
+	if more > 0 && s.c.pool.widen(more) {
 		s.lend(more, false)
 	}
 }
@@ -307,7 +310,11 @@ func (s *Stream) lend(n int, message bool) {
 	s.mu.Lock()
 	if s.inbox.closed {
 		s.mu.Unlock()
-		s.c.pool.put(n)
+		if message {
+			s.c.pool.forget(s, n, 0)
+		} else {
+			s.c.pool.forget(s, 0, n)
+		}
 		return
 	}
 	s.inbox.grant(n, message)

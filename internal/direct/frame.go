@@ -73,6 +73,9 @@ func parseHeader(b []byte, avail, most int) (header, error) {
 	if n > uint32(most) || (h.kind != kindPad && frameSize(int(n)) > avail) {
 		return header{}, violation("frame of %d bytes with %d there and %d allowed", n, avail, most)
 	}
+	if h.kind > kindPong {
+		return header{}, violation("frame of unknown kind %d", h.kind)
+	}
 	h.length = int(n)
 	return h, nil
 }

@@ -134,7 +134,7 @@ func (c *Conn) leadFor(ctx context.Context, wake chan struct{}) bool {
 	for !c.ending.Load() {
 		n, _ := c.poll(pollBatch, false)
 		switch {
-		case l.hit:
+		case l.hit || len(wake) > 0: // who ends a stream uses its channel
 			return true
 		case n > 0:
 			if ctx.Err() != nil {

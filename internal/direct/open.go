@@ -36,20 +36,24 @@ func (c *Conn) Open(ctx context.Context, req *Request, opt *OpenOptions) (*Strea
 	if !c.out.add(s) {
 		return nil, ErrNoStream
 	}
-	if err := s.request(ctx, req, opt); err != nil {
+	if begun, err := s.request(ctx, req, opt); begun && err != nil {
 		s.Cancel(err)
+		return nil, err
+	} else if err != nil {
+		c.out.remove(s) // the peer has never heard of it
+		s.stop(err)
 		return nil, err
 	}
 	return s, nil
 }
 
-// request sends the request of s, and a unary message.
-func (s *Stream) request(ctx context.Context, req *Request, opt *OpenOptions) error {
+// request sends the request of s, and a unary message. It tells whether it sent anything.
+func (s *Stream) request(ctx context.Context, req *Request, opt *OpenOptions) (begun bool, err error) {
 	scratch := getScratch()
 	defer scratch.put()
 	block := scratch.lead(req.append(scratch.body()))
-	if len(block) > MaxBlock {
-		return ErrTooLarge
+	if len(block) > MaxBlock || pairsOf(req.MD, req.Pairs) > maxPairs {
+		return false, ErrTooLarge
 	}
 	h := header{kind: kindRequest, stream: s.id}
 	if !opt.Unary {
@@ -61,27 +65,30 @@ func (s *Stream) request(ctx context.Context, req *Request, opt *OpenOptions) er
 		if opt.Packed {
 			h.flags |= flagPacked
 		}
-		return s.c.send(ctx, h, block, opt.Message)
+		err := s.c.send(ctx, h, block, opt.Message)
+		return err == nil, err
 	}
-	if err := s.c.sendBlock(ctx, h, block); err != nil {
-		return err
+	if begun, err := s.c.sendBlock(ctx, h, block); err != nil {
+		return begun, err
 	}
-	err := s.Send(ctx, opt.Message, opt.Packed, true)
+	err = s.Send(ctx, opt.Message, opt.Packed, true)
 	if errors.Is(err, io.EOF) {
-		return nil // the answer came before all of the question was sent
+		return true, nil // the answer came before all of the question was sent
 	}
-	return err
+	return true, err
 }
 
-// sendBlock sends a block in as many frames as it takes.
-func (c *Conn) sendBlock(ctx context.Context, h header, block []byte) error {
+// sendBlock sends a block in as many frames as it takes. It tells whether it sent any.
+func (c *Conn) sendBlock(ctx context.Context, h header, block []byte) (begun bool, err error) {
 	for len(block) > c.w.most {
 		part := h
 		part.flags |= flagMore
 		if err := c.send(ctx, part, block[:c.w.most], nil); err != nil {
-			return err
+			return begun, err
 		}
+		begun = true
 		block = block[c.w.most:]
 	}
-	return c.send(ctx, h, block, nil)
+	err = c.send(ctx, h, block, nil)
+	return begun || err == nil, err
 }

@@ -85,8 +85,7 @@ func (c *Conn) dispatch(h header, payload []byte) (*Stream, error) {
 	case kindRequest:
 		return c.onRequest(h, payload)
 	case kindGoAway:
-		c.goAway.Store(true)
-		if c.opt.OnGoAway != nil {
+		if !c.goAway.Swap(true) && c.opt.OnGoAway != nil {
 			go c.opt.OnGoAway()
 		}
 		return nil, nil

@@ -7,6 +7,10 @@ import (
 // MaxBlock is how many bytes a request, header or trailer block may have.
 const MaxBlock = 16 << 20
 
+// maxPairs is how many pairs of metadata a block may have: as many as there would be room for
+// if each took 32 bytes beyond its text. So what a block becomes in memory is bounded.
+const maxPairs = MaxBlock / 32
+
 // maxBlocks bounds the blocks of all streams whose rest is still to come.
 const maxBlocks = 2 * MaxBlock
 
@@ -42,26 +46,33 @@ func (s *Stream) takeHeader(block []byte) error {
 // gather is the whole of a block that comes in one or several frames, or nil. The
 // result may be part of payload.
 func (s *Stream) gather(h header, payload []byte) ([]byte, error) {
+	if s.err != nil {
+		return nil, nil // it ended while the frame was looked at
+	}
 	if len(s.block)+len(payload) > MaxBlock+maxPayload(MaxBlock) {
 		return nil, violation("block of more than %d bytes", MaxBlock)
 	}
 	if h.flags&flagMore != 0 {
-		s.c.blocks += len(payload)
-		if s.c.blocks > maxBlocks {
+		if s.c.blocks.Add(int64(len(payload))) > maxBlocks {
 			return nil, violation("more than %d bytes of unfinished blocks", maxBlocks)
 		}
 		s.block = append(s.block, payload...)
 		return nil, nil
 	}
 	if len(s.block) > 0 {
-		s.c.blocks -= len(s.block)
 		payload = append(s.block, payload...)
-		s.block = nil
+		s.dropBlock()
 	}
 	if payload == nil {
 		payload = []byte{}
 	}
 	return payload, nil
+}
+
+// dropBlock lets go of the block whose rest is still to come. Called with s.mu locked.
+func (s *Stream) dropBlock() {
+	s.c.blocks.Add(-int64(len(s.block)))
+	s.block = nil
 }
 
 // onMessage takes a message, or a part of one, or the news that there will be none.

@@ -202,13 +202,14 @@ func (s *Stream) SendHeader(ctx context.Context, md metadata.MD) error {
 	scratch := getScratch()
 	defer scratch.put()
 	scratch.b = appendMD(scratch.b[:0], md)
-	if len(scratch.b) > MaxBlock {
+	if len(scratch.b) > MaxBlock || pairsOf(md, nil) > maxPairs {
 		return ErrTooLarge
 	}
 	s.mu.Lock()
 	s.have |= sentHeader
 	s.mu.Unlock()
-	return s.c.sendBlock(ctx, header{kind: kindHeader, flags: flagFromIn, stream: s.id}, scratch.b)
+	_, err := s.c.sendBlock(ctx, header{kind: kindHeader, flags: flagFromIn, stream: s.id}, scratch.b)
+	return err
 }
 
 // Answer is the one message of a unary answer. The zero value is none.
@@ -244,7 +245,7 @@ func (s *Stream) finish(ctx context.Context, md metadata.MD, answer Answer, t *T
 		md, answer = nil, Answer{}
 		scratch.b = appendEnd(scratch.b[:0], nil, t)
 	}
-	if len(scratch.b) > MaxBlock {
+	if len(scratch.b) > MaxBlock || max(pairsOf(md, nil), pairsOf(t.MD, nil)) > maxPairs {
 		md, answer = nil, Answer{}
 		scratch.b = appendEnd(scratch.b[:0], nil, &Trailer{Code: codes.Internal, Message: ErrTooLarge.Error()})
 	}
@@ -258,7 +259,8 @@ func (s *Stream) finish(ctx context.Context, md metadata.MD, answer Answer, t *T
 		h.flags |= flagHeader
 	}
 	if !answer.Set {
-		return s.c.sendBlock(ctx, h, scratch.b)
+		_, err := s.c.sendBlock(ctx, h, scratch.b)
+		return err
 	}
 	h.flags |= flagMessage
 	if answer.Packed {

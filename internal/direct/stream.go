@@ -279,10 +279,11 @@ func (s *Stream) spend(ctx context.Context, cost, want int) (int, error) {
 // it has ended the stream itself. reason is what Recv returns then. It is for the end
 // that opened the stream.
 func (s *Stream) Cancel(reason error) {
-	if !s.c.out.remove(s) {
+	if !s.c.out.take(s) {
 		return
 	}
-	s.control(kindCancel, cancelPlain)
+	s.control(kindCancel, cancelPlain) // before the request of the slot's next stream
+	s.c.out.reuse(s)
 	s.stop(reason)
 }
 
@@ -295,6 +296,7 @@ func (s *Stream) stop(reason error) {
 	wakes := [...]chan struct{}{s.rwake, s.hwake, s.swake}
 	notify := s.notify
 	s.notify = nil
+	s.dropBlock()
 	s.mu.Unlock()
 	for _, wake := range wakes {
 		if wake != nil {
@@ -311,11 +313,11 @@ func (s *Stream) stop(reason error) {
 // them any more.
 func (s *Stream) Release() {
 	s.mu.Lock()
-	loan := s.inbox.release()
+	lent, grown := s.inbox.release()
 	asked := s.inbox.asked
 	s.mu.Unlock()
-	if loan > 0 || asked {
-		s.c.pool.forget(s, loan)
+	if lent > 0 || grown > 0 || asked {
+		s.c.pool.forget(s, lent, grown)
 	}
 }
 

@@ -79,8 +79,19 @@ func (t *table) find(id uint64) *Stream {
 	return nil
 }
 
-// remove takes a stream out. It tells whether it was in.
+// remove takes a stream out, and lets others have its slot. It tells whether it was in.
 func (t *table) remove(s *Stream) bool {
+	if !t.take(s) {
+		return false
+	}
+	if s.ours {
+		t.reuse(s)
+	}
+	return true
+}
+
+// take takes a stream out but keeps its slot from others. It tells whether it was in.
+func (t *table) take(s *Stream) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	i := slotOf(s.id)
@@ -89,10 +100,14 @@ func (t *table) remove(s *Stream) bool {
 	}
 	t.slots[i].s = nil
 	t.open--
-	if s.ours {
-		t.free = append(t.free, i)
-	}
 	return true
+}
+
+// reuse lets others have the slot of a stream that was taken out. It is the opener's.
+func (t *table) reuse(s *Stream) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.free = append(t.free, slotOf(s.id))
 }
 
 // all is every stream.

@@ -79,6 +79,17 @@ func (w *writing) padFor(size int) int {
 	return 0
 }
 
+// putNext writes a frame that is no control frame. What is owed goes first: a slot may be used
+// again after the cancel of its last stream only.
+func (w *writing) putNext(h header, a, b []byte) (bool, error) {
+	if len(w.owed) > 0 {
+		if err := w.settle(); err != nil || len(w.owed) > 0 {
+			return false, err
+		}
+	}
+	return w.put(h, a, b, reserve)
+}
+
 // send writes a frame, waiting for its turn and for room. It fails when ctx or the
 // connection ends; the frame is not written then.
 func (c *Conn) send(ctx context.Context, h header, a, b []byte) error {
@@ -89,7 +100,7 @@ func (c *Conn) send(ctx context.Context, h header, a, b []byte) error {
 		return c.reason
 	}
 	if len(w.queue) == 0 {
-		ok, err := w.put(h, a, b, reserve)
+		ok, err := w.putNext(h, a, b)
 		if ok || err != nil {
 			return c.sent(err)
 		}
@@ -125,8 +136,8 @@ func (c *Conn) sendInTurn(ctx context.Context, h header, a, b []byte) error {
 			return c.reason
 		}
 		if w.queue[0] == t {
-			w.tx.Announce() // S1; put re-checks
-			ok, err := w.put(h, a, b, reserve)
+			w.tx.Announce() // S1; putNext re-checks
+			ok, err := w.putNext(h, a, b)
 			if ok || err != nil {
 				w.leave(t)
 				return c.sent(err)
