@@ -11,7 +11,7 @@ import grpc
 import grpc.aio
 
 from . import errors
-from .connection import Connection
+from .connection import Connection, Started
 from .names import Name, path
 from .options import Changes, Options
 from .typed import TypedCodec
@@ -140,10 +140,11 @@ class AioFunction(Name[AioClient]):
             return await self._stream(where, codec, codec.requests(args, kwargs))
         body = codec.encode_arguments(args, kwargs)
         call = connection.callable(where, owner._channel)
+        started = Started(where, options)
         try:
             reply = await call(body, **options.for_grpc())
         except grpc.RpcError as error:
-            raise connection.failure(error, where)  # it has its cause
+            raise connection.failure(error, started)  # it has its cause
         return None if options.one_way else codec.decode_result(reply)
 
     async def _stream(self, where: str, codec: TypedCodec, requests: Any) -> Any:
@@ -152,13 +153,14 @@ class AioFunction(Name[AioClient]):
         call = connection.callable(where, self._owner._channel, codec.kind)
         if codec.takes_stream:
             requests = _encoded(codec, requests)
+        started = Started(where, self._options)
         replies = call(requests, **self._options.for_grpc())
         if codec.gives_stream:
-            return AioReplyStream(connection, where, replies, codec)
+            return AioReplyStream(connection, started, replies, codec)
         try:
             reply = await replies
         except grpc.RpcError as error:
-            raise connection.failure(error, where)
+            raise connection.failure(error, started)
         return codec.decode_result(reply)
 
 
@@ -178,9 +180,11 @@ class AioReplyStream:
     call ends with an error.
     """
 
-    def __init__(self, connection: Connection, path: str, replies: Any, codec: TypedCodec) -> None:
+    def __init__(
+        self, connection: Connection, started: Started, replies: Any, codec: TypedCodec
+    ) -> None:
         self._connection = connection
-        self._path = path
+        self._started = started
         self._replies = replies
         self._iterator = aiter(replies)
         self._codec = codec
@@ -192,7 +196,7 @@ class AioReplyStream:
         try:
             reply = await anext(self._iterator)
         except grpc.RpcError as error:
-            raise self._connection.failure(error, self._path)
+            raise self._connection.failure(error, self._started)
         return self._codec.decode_result(reply)
 
     def cancel(self) -> None:

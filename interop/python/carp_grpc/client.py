@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import grpc
 
 from . import errors
-from .connection import Connection
+from .connection import Connection, Started
 from .names import Name, path
 from .options import Changes, Options
 from .typed import TypedCodec
@@ -131,10 +131,11 @@ class Function(Name[Client]):
             return self._stream(where, codec, codec.requests(args, kwargs))
         body = codec.encode_arguments(args, kwargs)
         call = owner._connection.callable(where, owner._channel)
+        started = Started(where, options)
         try:
             reply = call(body, **options.for_grpc())
         except grpc.RpcError as error:
-            raise owner._connection.failure(error, where)  # it has its cause
+            raise owner._connection.failure(error, started)  # it has its cause
         return None if options.one_way else codec.decode_result(reply)
 
     def future(self, /, *args: Any, **kwargs: Any) -> PendingCall:
@@ -149,7 +150,9 @@ class Function(Name[Client]):
             raise TypeError(f"{self!r} has streams: call it, which does not wait for them")
         body = codec.encode_arguments(args, kwargs)
         call = owner._connection.callable(where, owner._channel)
-        return PendingCall(owner._connection, where, call.future(body, **options.for_grpc()), codec)
+        started = Started(where, options)
+        pending = call.future(body, **options.for_grpc())
+        return PendingCall(owner._connection, started, pending, codec)
 
     def _stream(self, where: str, codec: TypedCodec, requests: Any) -> Any:
         """Call a method with streams."""
@@ -157,13 +160,14 @@ class Function(Name[Client]):
         call = owner._connection.callable(where, owner._channel, codec.kind)
         if codec.takes_stream:
             requests = map(codec.encode_item, requests)
+        started = Started(where, self._options)
         if codec.gives_stream:
             replies = call(requests, **self._options.for_grpc())
-            return ReplyStream(owner._connection, where, replies, codec)
+            return ReplyStream(owner._connection, started, replies, codec)
         try:
             reply = call(requests, **self._options.for_grpc())
         except grpc.RpcError as error:
-            raise owner._connection.failure(error, where)
+            raise owner._connection.failure(error, started)
         return codec.decode_result(reply)
 
 
@@ -173,9 +177,11 @@ class ReplyStream:
     Iterating raises RemoteExecutionError when the call ends with an error.
     """
 
-    def __init__(self, connection: Connection, path: str, replies: Any, codec: TypedCodec) -> None:
+    def __init__(
+        self, connection: Connection, started: Started, replies: Any, codec: TypedCodec
+    ) -> None:
         self._connection = connection
-        self._path = path
+        self._started = started
         self._replies = replies
         self._codec = codec
 
@@ -186,7 +192,7 @@ class ReplyStream:
         try:
             reply = next(self._replies)
         except grpc.RpcError as error:
-            raise self._connection.failure(error, self._path)
+            raise self._connection.failure(error, self._started)
         return self._codec.decode_result(reply)
 
     def cancel(self) -> None:
@@ -207,9 +213,11 @@ class _Decoder(Protocol):
 class PendingCall:
     """A call under way. Safe for use by several threads at once."""
 
-    def __init__(self, connection: Connection, path: str, pending: Any, codec: _Decoder) -> None:
+    def __init__(
+        self, connection: Connection, started: Started, pending: Any, codec: _Decoder
+    ) -> None:
         self._connection = connection
-        self._path = path
+        self._started = started
         self._pending = pending
         self._codec = codec
 
@@ -226,13 +234,15 @@ class PendingCall:
         try:
             reply = self._pending.result(timeout)
         except grpc.FutureTimeoutError:
-            raise TimeoutError(f"{self._path}: no result within {timeout} s") from None
+            raise TimeoutError(f"{self._started.path}: no result within {timeout} s") from None
         except grpc.FutureCancelledError:
             cancelled = grpc.StatusCode.CANCELLED
             target = self._connection.target
-            raise errors.build(cancelled, "cancelled here", (), target, self._path) from None
+            raise errors.build(
+                cancelled, "cancelled here", (), target, self._started.path
+            ) from None
         except grpc.RpcError as error:
-            raise self._connection.failure(error, self._path)  # it has its cause
+            raise self._connection.failure(error, self._started)  # it has its cause
         return self._codec.decode_result(reply)
 
     def done(self) -> bool:

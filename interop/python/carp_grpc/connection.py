@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,6 +12,24 @@ from . import codecs, errors, forks, targets
 from .options import TYPED, Options
 from .reflection import Reflection
 from .typed import TypedCodec
+
+
+class Started:
+    """A call that was begun: its path, and when it ends at the latest."""
+
+    __slots__ = ("_late", "path")
+
+    def __init__(self, path: str, options: Options) -> None:
+        self.path = path
+        self._late: float | None = None
+        if options.timeout is not None:
+            # A timeout travels with three digits or so.
+            slack = max(0.01, 0.02 * options.timeout)
+            self._late = time.monotonic() + options.timeout - slack
+
+    def is_late(self) -> bool:
+        """Whether the deadline has passed, as far as the two ends can agree on that."""
+        return self._late is not None and time.monotonic() >= self._late
 
 
 class Connection:
@@ -44,9 +63,17 @@ class Connection:
             return self.reflection.known(path)
         return codecs.lookup(options.codec)
 
-    def failure(self, error: grpc.RpcError, path: str) -> BaseException:
+    def failure(self, error: grpc.RpcError, call: Started) -> BaseException:
         """What to raise for what grpcio raised."""
-        failure = errors.from_rpc(error, self.target, path)
+        failure = errors.from_rpc(error, self.target, call.path)
+        if failure.code is grpc.StatusCode.CANCELLED and not failure.remote and call.is_late():
+            # Both ends watch the deadline. A Go host that sees it pass first resets the stream,
+            # and grpcio takes that for a cancellation if its own clock is not there yet.
+            text = f"the host ended the call at its deadline: {failure.message}"
+            failure = errors.build(
+                grpc.StatusCode.DEADLINE_EXCEEDED, text, failure.trailers, self.target, call.path
+            )
+            failure.__cause__ = error
         if failure.code in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.INVALID_ARGUMENT):
-            self.reflection.forget(path)  # the host may have exported the name anew
+            self.reflection.forget(call.path)  # the host may have exported the name anew
         return errors.raised(failure)

@@ -1,10 +1,11 @@
 // Command testhost is the Go host that the Python tests call and are called by.
 //
-//	testhost -unix unix:///tmp/x/s [-abstract unix-abstract:name]
+//	testhost -unix unix:///tmp/x/s [-abstract unix-abstract:name] [-plain unix:///tmp/x/p]
 //
 // It serves the targets, and TCP on a free port of the loopback interface,
 // prints "ready" and the TCP address on one line, and exits when its standard
-// input ends. With -descriptor it prints the descriptor of carp.proto instead.
+// input ends. At the target -plain it serves the Greeter with stock gRPC. With
+// -descriptor it prints the descriptor of carp.proto instead.
 package main
 
 import (
@@ -26,9 +27,14 @@ import (
 func main() {
 	unix := flag.String("unix", "", "unix `target` to serve")
 	abstract := flag.String("abstract", "", "unix-abstract `target` to serve as well")
+	plain := flag.String("plain", "", "unix `target` at which to serve the Greeter with stock gRPC")
 	descriptor := flag.Bool("descriptor", false, "print the descriptor of carp.proto and exit")
 	flag.Parse()
-	run := func() error { return serve(os.Stdin, os.Stdout, *unix, *abstract) }
+	targets := []string{*unix, "tcp://127.0.0.1:0"}
+	if *abstract != "" {
+		targets = append(targets, *abstract)
+	}
+	run := func() error { return serve(os.Stdin, os.Stdout, *plain, targets) }
 	if *descriptor {
 		run = func() error { return printDescriptor(os.Stdout) }
 	}
@@ -49,10 +55,13 @@ func printDescriptor(out io.Writer) error {
 	return err
 }
 
-func serve(in io.Reader, out io.Writer, targets ...string) (err error) {
-	targets = append(targets, "tcp://127.0.0.1:0")
-	if targets[1] == "" {
-		targets = append(targets[:1], targets[2:]...)
+func serve(in io.Reader, out io.Writer, plain string, targets []string) (err error) {
+	if plain != "" {
+		stop, err := servePlain(plain, greeter{})
+		if err != nil {
+			return err
+		}
+		defer stop()
 	}
 	h, err := host.New("testhost",
 		host.WithInsecureTCP(),
@@ -69,7 +78,7 @@ func serve(in io.Reader, out io.Writer, targets ...string) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(out, "ready", addrs[len(addrs)-1])
+	fmt.Fprintln(out, "ready", addrs[1])
 	_, err = io.Copy(io.Discard, in)
 	return err
 }

@@ -46,6 +46,8 @@ class FakePeer(grpc.GenericRpcHandler):
         self.hello: Any = None
         self.exports: dict[str, list[str]] = {}
         self.cancelled: list[Incoming] = []
+        self.reads = threading.Event()  # while it is not set, nothing is read
+        self.reads.set()
         self.answers: dict[Any, Response] = {}
         self._context: Any = None
         self._folder = tempfile.TemporaryDirectory(prefix="carp")
@@ -59,6 +61,7 @@ class FakePeer(grpc.GenericRpcHandler):
         self._server.start()
 
     def stop(self) -> None:
+        self.reads.set()
         with self.changed:
             self._drop()
         self._server.stop(None).wait()
@@ -97,6 +100,7 @@ class FakePeer(grpc.GenericRpcHandler):
     def _read(self, requests: Iterator[bytes], wire: Wire) -> None:
         try:
             for data in requests:
+                self.reads.wait()
                 with self.changed:
                     for event in wire.receive(frames.Frame.FromString(data)):
                         self._handle(wire, event)

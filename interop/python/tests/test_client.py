@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import multiprocessing
 import os
 import pickle
 import threading
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import grpc
@@ -189,6 +191,23 @@ def test_timeout() -> None:
         assert block.cancelled.wait(10)
 
 
+def test_deadline_that_the_host_sees_first() -> None:
+    """A cancellation by the other end is a deadline only if it comes at the deadline."""
+
+    def reset(body: bytes, context: grpc.ServicerContext) -> bytes:
+        if body:
+            threading.Event().wait(0.98 * (context.time_remaining() or 0))
+        context.abort(grpc.StatusCode.CANCELLED, "reset")
+        raise AssertionError
+
+    with fake_host(a__B=reset) as target, Client(target, timeout=1.0) as c:
+        with pytest.raises(DeadlineExceededError, match="at its deadline: reset"):
+            c.a.B("late")
+        with pytest.raises(RemoteExecutionError) as caught:
+            c.a.B()
+        assert caught.value.code is grpc.StatusCode.CANCELLED
+
+
 def test_unavailable(tmp_path: Any) -> None:
     with Client(f"unix://{tmp_path}/none") as c:
         with pytest.raises(UnavailableError, match="none") as caught:
@@ -269,6 +288,20 @@ def test_fork() -> None:
                 os._exit(code)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
         c.a.B()
+
+
+def add_in_child(target: str) -> Any:
+    with Client(target) as c:
+        return c.a.B(1)[1]
+
+
+def test_spawn() -> None:
+    """What is open in the parent does not hinder a spawned child."""
+    with fake_host(a__B=seen) as target, Client(target) as c:
+        c.a.B()
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+            assert pool.submit(add_in_child, target).result(60) == [[1], {}]
 
 
 def test_many_threads() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import threading
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import grpc
@@ -235,6 +236,33 @@ def test_large_and_small_at_once(gohost: GoHost) -> None:
             small += 1
         thread.join()
         assert answers == [64 << 20, data[: 16 << 20]]
+
+
+def percentile(link: Link, going_on: Callable[[], bool]) -> float:
+    """The 99th percentile of small calls, at least 300 and for as long as something goes on."""
+    durations = []
+    while len(durations) < 300 or going_on():
+        start = time.perf_counter()
+        link.echo("Ann")
+        durations.append(time.perf_counter() - start)
+    durations.sort()
+    return durations[len(durations) * 99 // 100]
+
+
+def test_small_calls_beside_a_large_one(gohost: GoHost) -> None:
+    """They take at most five times as long as alone. Other programs may spoil a try, not all."""
+    data = bytes(64 << 20)
+    with Link(gohost.unix, limits=Limits(max_payload=80 << 20), timeout=120.0) as link:
+        tries = []
+        for _ in range(5):
+            alone = percentile(link, lambda: False)
+            large = threading.Thread(target=link.length, args=(data,))
+            large.start()
+            tries.append((alone, percentile(link, large.is_alive)))
+            large.join()
+            if tries[-1][1] <= 5 * alone:
+                return
+        raise AssertionError(f"seconds alone and beside a large call: {tries}")
 
 
 def test_host_restarts(hosts: Hosts) -> None:

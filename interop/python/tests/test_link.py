@@ -23,7 +23,7 @@ from carp_grpc import (
     current,
 )
 from carp_grpc.link import Limits
-from carp_grpc.link.messages import Response
+from carp_grpc.link.messages import Request, Response
 
 Code = grpc.StatusCode
 
@@ -178,11 +178,11 @@ def test_errors_of_served_functions(peer: FakePeer, link: Link) -> None:
     bad = peer.answer(peer.start_call("/nope/call"))
     assert bad.code is Code.UNIMPLEMENTED
     key = object()
-    peer.tell(lambda w: w.call(carp_grpc.link.messages.Request("/fail/call", "xml"), key))
+    peer.tell(lambda w: w.call(Request("/fail/call", "xml"), key))
     bad = peer.answer(key)
     assert bad.code is Code.UNIMPLEMENTED
     assert bad.metadata == (("carp-accept-codec", "carp,json,msgpack"),)
-    peer.tell(lambda w: w.call(carp_grpc.link.messages.Request("/fail/call", "json", b"{"), key))
+    peer.tell(lambda w: w.call(Request("/fail/call", "json", b"{"), key))
     assert peer.answer(key).code is Code.INVALID_ARGUMENT
 
 
@@ -460,6 +460,23 @@ def test_fork(peer: FakePeer, link: Link) -> None:
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert link.f() == [[], {}]
+
+
+def test_host_that_does_not_read(peer: FakePeer) -> None:
+    """Answers that it does not read pile up to a bound; then it is cut off."""
+    with Link(peer.target, limits=Limits(max_calls=8)) as link:
+        link.export(lambda: bytes(60_000), "blob")
+        peer.wait_for(lambda: peer.exports)
+        peer.reads.clear()
+        calls = 20_000
+        request = Request("/blob/call", "msgpack")
+        peer.tell(lambda wire: [wire.call(request, None) for _ in range(calls)])
+        session = link._session
+        assert session is not None
+        peer.wait_for(lambda: peer.links == 2)
+        assert session.wire.backlog() <= 1024 + 4 * (8 + 1024) + 1
+        peer.reads.set()
+        assert link.f.with_options(wait_for_ready=True)() == [[], {}]
 
 
 FORGETFUL = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import grpc
@@ -52,6 +52,8 @@ class ThreadSession:
                     if self.ended or self.finishing:
                         return
                     self._changed.wait()
+                if self.wire.leaving:
+                    self._changed.notify_all()  # who closes the link waits for it to be idle
             yield frame.SerializeToString()
 
 
@@ -76,9 +78,10 @@ class TaskPending:
 class TaskSession:
     """One connection of a link: its protocol state and its stream."""
 
-    def __init__(self, wire: Wire, stream: Any) -> None:
+    def __init__(self, wire: Wire, stream: Any, idle: Callable[[], Awaitable[None]]) -> None:
         self.wire = wire
         self.stream = stream
+        self._idle = idle  # told, when the link is being closed, that less is to be sent
         self.more = asyncio.Event()  # there may be something to send
         self.finishing = False  # there will be no more than there is
 
@@ -88,6 +91,8 @@ class TaskSession:
             while True:
                 while (frame := self.wire.take()) is not None:
                     await self.stream.write(frame.SerializeToString())
+                if self.wire.leaving:
+                    await self._idle()
                 if self.finishing:
                     await self.stream.done_writing()
                     return

@@ -280,7 +280,7 @@ class AioLink:
     async def _connect(self, channel: grpc.aio.Channel) -> BaseException:
         """One connection, from beginning to end. Returns why it ended."""
         start: Any = channel.stream_stream(frames.PATH)
-        session = TaskSession(self._core.new_wire(), start())
+        session = TaskSession(self._core.new_wire(), start(), self._tell)
         self._session = session
         writer = asyncio.ensure_future(session.write())
         why: BaseException = self._core.failure(
@@ -388,8 +388,6 @@ class AioLink:
             response = failure(error)
         session.wire.reply(call, response)
         self._send(session)
-        if session.wire.leaving:
-            await self._tell()
 
 
 async def _as_task(bound: Bound) -> Response:

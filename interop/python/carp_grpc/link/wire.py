@@ -102,11 +102,15 @@ class Wire:
             return hello
         if self.peer is None:  # nothing but a Hello goes out before the peer's is here
             return None
-        frame = self._outbox.get()
-        if frame is not None and frame.HasField("call"):
+        frame: Any = self._outbox.get()
+        kind = None if frame is None else frame.WhichOneof("kind")
+        if kind == "call":
             call = self.calls.get(frame.id)
             if call is not None:
                 call.started = True
+        elif kind == "reply" and not frame.reply.payload_size:
+            # Only now, so that what waits for a peer that does not read is bounded by its calls.
+            self.serving.pop(frame.id, None)
         return frame
 
     def backlog(self) -> int:
@@ -212,11 +216,13 @@ class Wire:
         return Flow(id, self.peer_limits.call_window, self.limits.call_window)
 
     def _put(self, head: Any, kind: str, flow: Flow, payload: bytes, sent: Any) -> None:
-        """Queue the frame of a call or reply, and its payload with or behind it."""
+        """Queue the frame of a call or reply, and its payload with or behind it.
+
+        `sent` is called when a payload behind the frame is out.
+        """
         if len(payload) <= INLINE:
             head.payload = payload
             self._outbox.put(frames.frame(kind, head, flow.id))
-            sent()
         else:
             head.payload_size = len(payload)
             self._outbox.put(frames.frame(kind, head, flow.id))

@@ -1,0 +1,136 @@
+"""grpclib, an independent gRPC for Python, against a Go host, without any code of ours.
+
+Unlike grpcio it can set the content-subtype, and so needs no carp-codec metadata.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpclib.client
+import grpclib.const
+import grpclib.encoding.base
+import grpclib.exceptions
+import msgpack
+import pytest
+from conftest import GoHost
+
+STATUS = grpclib.const.Status
+NOTHING = object()
+
+
+class Msgpack(grpclib.encoding.base.CodecBase):
+    __content_subtype__ = "msgpack"
+
+    def encode(self, message: Any, message_type: Any) -> bytes:
+        return bytes(msgpack.packb(message))
+
+    def decode(self, data: bytes, message_type: Any) -> Any:
+        value = msgpack.unpackb(data)
+        return NOTHING if value is None else value  # None means to grpclib that there is no reply
+
+
+class JSON(grpclib.encoding.base.CodecBase):
+    __content_subtype__ = "json"
+
+    def encode(self, message: Any, message_type: Any) -> bytes:
+        return json.dumps(message).encode()
+
+    def decode(self, data: bytes, message_type: Any) -> Any:
+        return json.loads(data)
+
+
+class Raw(grpclib.encoding.base.CodecBase):
+    """Protobuf messages that somebody else has encoded."""
+
+    __content_subtype__ = "proto"
+
+    def encode(self, message: Any, message_type: Any) -> bytes:
+        return bytes(message)
+
+    def decode(self, data: bytes, message_type: Any) -> Any:
+        return data
+
+
+CODECS = {"msgpack": Msgpack, "json": JSON, "proto": Raw}
+
+
+def open_channel(gohost: GoHost, transport: str, codec: str) -> grpclib.client.Channel:
+    if transport == "unix":
+        path = gohost.unix.removeprefix("unix://")
+        return grpclib.client.Channel(path=path, codec=CODECS[codec]())
+    host, _, port = gohost.tcp.removeprefix("tcp://").rpartition(":")
+    return grpclib.client.Channel(host, int(port), codec=CODECS[codec]())
+
+
+@pytest.fixture(params=("unix", "tcp"))
+async def channels(request: pytest.FixtureRequest, gohost: GoHost) -> AsyncIterator[Any]:
+    opened = []
+
+    def open_one(codec: str) -> grpclib.client.Channel:
+        opened.append(open_channel(gohost, request.param, codec))
+        return opened[-1]
+
+    yield open_one
+    for channel in opened:
+        channel.close()
+
+
+async def call(channel: Any, path: str, message: Any, **options: Any) -> Any:
+    return await grpclib.client.UnaryUnaryMethod(channel, path, object, object)(message, **options)
+
+
+@pytest.mark.parametrize("codec", ("msgpack", "json"))
+async def test_call(channels: Any, codec: str) -> None:
+    channel = channels(codec)
+    assert await call(channel, "/Calculator/Add", [1, 2]) == 3
+    assert await call(channel, "/Calculator/Add", {"*": [1], "b": 2}) == 3
+    value = {"a": [1, 2.5, None, "é"], "b": {"c": True}}
+    assert await call(channel, "/echo/call", [value]) == value
+
+
+async def test_protobuf(channels: Any) -> None:
+    channel = channels("proto")
+    reply = await call(channel, "/carp.examples.greeter.v1.Greeter/Greet", b"\x0a\x03Ann")
+    assert reply == b"\x0a\x0bHello, Ann!"
+    # A plain Go function: AddRequest{a: 1, b: 2} and AddResponse{result: 3}.
+    assert await call(channel, "/Calculator/Add", b"\x08\x01\x10\x02") == b"\x08\x03"
+
+
+async def test_stream(channels: Any) -> None:
+    path = "/carp.examples.greeter.v1.Greeter/GreetAll"
+    method = grpclib.client.StreamStreamMethod(channels("proto"), path, object, object)
+    replies = await method([b"\x0a\x03Ann", b"\x0a\x03Bob"])
+    assert replies == [b"\x0a\x0bHello, Ann!", b"\x0a\x0bHello, Bob!"]
+
+
+async def test_error(channels: Any) -> None:
+    with pytest.raises(grpclib.exceptions.GRPCError) as caught:
+        await call(channels("msgpack"), "/Calculator/Div", [1, 0])
+    assert (caught.value.status, caught.value.message) == (STATUS.UNKNOWN, "division by zero")
+    with pytest.raises(grpclib.exceptions.GRPCError) as caught:
+        await call(channels("msgpack"), "/Failing/Status", [])
+    assert caught.value.status is STATUS.FAILED_PRECONDITION
+
+
+async def test_deadline(channels: Any) -> None:
+    channel = channels("msgpack")
+    with pytest.raises((asyncio.TimeoutError, grpclib.exceptions.GRPCError)):
+        await call(channel, "/waiting/Wait", [], timeout=0.1)
+    await call(channel, "/waiting/Begun", [], timeout=30)
+    await call(channel, "/waiting/Ended", [], timeout=30)
+
+
+async def test_metadata(channels: Any) -> None:
+    sent = {"k": "v", "b-bin": b"\xff\x00"}
+    seen = await call(channels("msgpack"), "/headers/call", [], metadata=sent)
+    assert (seen["k"], seen["b-bin"]) == (["v"], [b"\xff\x00"])
+
+
+async def test_large(channels: Any) -> None:
+    data = bytes(5 << 20)
+    assert await call(channels("msgpack"), "/length/call", [data]) == len(data)
+    assert await call(channels("msgpack"), "/echo/call", [data]) == data
