@@ -86,6 +86,7 @@ class FakePeer(grpc.GenericRpcHandler):
             context.abort(*self.refuse)
         with self.changed:
             self.links += 1
+            self.changed.notify_all()
             self._context = context
             wire = self.wire = Wire("peer-id", b"n" * 16, "peer", "fake", self.limits, opened=False)
         threading.Thread(target=self._read, args=(requests, wire), daemon=True).start()
