@@ -31,6 +31,7 @@ from .protos import class_of
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor, MethodDescriptor
+    from google.protobuf.descriptor_pool import DescriptorPool
 
 _SYNTHESIZED = "carp.gen."
 
@@ -50,6 +51,11 @@ class TypedCodec:
         described = service.method[method.index]
         self.takes_stream: bool = described.client_streaming
         self.gives_stream: bool = described.server_streaming
+
+    @property
+    def pool(self) -> DescriptorPool:
+        """The descriptors of the method's file, and of all that it imports."""
+        return self._method.containing_service.file.pool
 
     @property
     def kind(self) -> str:

@@ -15,6 +15,8 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	testpb "google.golang.org/grpc/interop/grpc_testing"
+
 	"github.com/carp-rpc/carp-go/codecs/value"
 	"github.com/carp-rpc/carp-go/examples/greeterpb"
 	"github.com/carp-rpc/carp-go/host"
@@ -24,7 +26,10 @@ import (
 func export(h *host.Host) error {
 	r := &reverse{host: h}
 	w := newWaiting()
-	errs := []error{h.ExportService(&greeterpb.Greeter_ServiceDesc, greeter{waiting: w})}
+	errs := []error{
+		h.ExportService(&greeterpb.Greeter_ServiceDesc, greeter{waiting: w}),
+		h.ExportService(&testpb.TestService_ServiceDesc, testService{}),
+	}
 	for _, e := range []struct {
 		name string
 		v    any
