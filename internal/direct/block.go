@@ -15,11 +15,13 @@ type Request struct {
 	Subtype   string        // content-subtype; "" is proto
 	Encoding  string        // of messages with the compressed mark
 	Timeout   time.Duration // that is left; 0 is none, negative has passed
-	MD        metadata.MD   // keys in lower case
 
-	// Pairs are more of MD, names and values in turn, for who opens a stream. What the
-	// peer receives is all in MD, the pairs first.
+	// MD and Pairs are the metadata, for who opens a stream: the pairs, names and
+	// values in turn, go before MD. Names are in lower case.
+	MD    metadata.MD
 	Pairs []string
+
+	received string // metadata as it came in
 }
 
 // Trailer is what ends a stream.
@@ -49,8 +51,17 @@ func parseRequest(block []byte, r *Request) error {
 	r.Method, r.Authority = f.string(), f.string()
 	r.Subtype, r.Encoding = f.string(), f.string()
 	r.Timeout = time.Duration(f.varint())
-	r.MD = f.md()
+	start := f.rest
+	f.skipMD()
+	r.received = start[:len(start)-len(f.rest)]
 	return f.done("request")
+}
+
+// Metadata is the metadata of a request that came in. Each call makes it anew: most of
+// those that serve a request don't want it.
+func (r *Request) Metadata() metadata.MD {
+	f := fields{rest: r.received}
+	return f.md()
 }
 
 func (t *Trailer) append(b []byte) []byte {
@@ -173,6 +184,19 @@ func (f *fields) md() metadata.MD {
 		md[k] = values[len(values)-1 : len(values) : len(values)]
 	}
 	return md
+}
+
+// skipMD is md for who only wants to know that it would succeed.
+func (f *fields) skipMD() {
+	n := f.uvarint()
+	if n > uint64(len(f.rest)/2) || n > maxPairs {
+		f.bad = true
+		return
+	}
+	for range n {
+		f.string()
+		f.string()
+	}
 }
 
 func (f *fields) done(what string) error {

@@ -36,7 +36,7 @@ func echoes() methods {
 				return
 			}
 			defer m.Free()
-			s.Finish(ctx, nil, direct.Answer{Set: true, Data: m.Bytes()}, &direct.Trailer{MD: s.Request().MD})
+			s.Finish(ctx, nil, direct.Answer{Set: true, Data: m.Bytes()}, &direct.Trailer{MD: s.Request().Metadata()})
 		}},
 		"/stream": {MaxRecv: large, Serve: func(s *direct.Stream) {
 			for {

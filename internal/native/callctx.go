@@ -9,7 +9,8 @@ import (
 // callContext is the context of a served call. It has no goroutine, and arms a timer for
 // its deadline only when somebody wants to be woken by it: most handlers never look.
 type callContext struct {
-	parent   context.Context // for values
+	parent   context.Context // for values that are not the call's
+	call     *serverCall     // for those that are
 	deadline time.Time       // zero is none
 
 	mu    sync.Mutex
@@ -25,7 +26,15 @@ var _ context.Context = (*callContext)(nil)
 func (c *callContext) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
 
 // Value implements [context.Context].
-func (c *callContext) Value(key any) any { return c.parent.Value(key) }
+func (c *callContext) Value(key any) any {
+	switch key {
+	case incomingKey:
+		return c.call.incoming()
+	case streamKey:
+		return (*transportStream)(c.call)
+	}
+	return c.parent.Value(key)
+}
 
 // Err implements [context.Context].
 func (c *callContext) Err() error {

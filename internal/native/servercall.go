@@ -34,6 +34,9 @@ type serverCall struct {
 	encoding string // of replies
 	gotFirst bool
 
+	mdOnce sync.Once
+	md     metadata.MD // incoming
+
 	mu      sync.Mutex
 	header  metadata.MD
 	trailer metadata.MD
@@ -71,14 +74,26 @@ func (m *method) newCall(s *direct.Stream) *serverCall {
 	h := s.Handler().(*connHandler)
 	r := s.Request()
 	c := &serverCall{method: m, stream: s, peer: h.peer}
-	c.ctl.parent = h.ctx
+	c.ctl.parent, c.ctl.call = h.ctx, c
 	if r.Timeout != 0 {
 		c.ctl.deadline = time.Now().Add(r.Timeout)
 	}
-	c.ctx = metadata.NewIncomingContext(&c.ctl, r.MD)
+	c.ctx = &c.ctl
+	if incomingKey == noKey {
+		c.ctx = metadata.NewIncomingContext(c.ctx, c.incoming())
+	}
+	if streamKey == noKey {
+		c.ctx = grpc.NewContextWithServerTransportStream(c.ctx, (*transportStream)(c))
+	}
 	c.codec = m.server.codec(r.Subtype)
 	c.plain = isPlainProto(c.codec)
 	return c
+}
+
+// incoming is the metadata that the call came with.
+func (c *serverCall) incoming() metadata.MD {
+	c.mdOnce.Do(func() { c.md = c.stream.Request().Metadata() })
+	return c.md
 }
 
 // codec is the codec of a call with a content-subtype. As in grpc-go, an unknown one is
@@ -139,7 +154,6 @@ func (c *serverCall) handle() {
 	}
 	err := c.setUp()
 	if err == nil {
-		c.ctx = grpc.NewContextWithServerTransportStream(c.ctx, (*transportStream)(c))
 		err = c.run()
 	}
 	if stat {
