@@ -46,11 +46,7 @@ class TypedCodec:
         self._parameters = sorted(method.input_type.fields, key=lambda field: field.number)
         self._results = sorted(method.output_type.fields, key=lambda field: field.number)
 
-        service = descriptor_pb2.ServiceDescriptorProto()
-        method.containing_service.CopyToProto(service)
-        described = service.method[method.index]
-        self.takes_stream: bool = described.client_streaming
-        self.gives_stream: bool = described.server_streaming
+        self.takes_stream, self.gives_stream = streams(method)
 
     @property
     def pool(self) -> DescriptorPool:
@@ -93,11 +89,7 @@ class TypedCodec:
 
     def decode_result(self, body: bytes) -> Any:
         """The result in the body of a reply. Raises DecodeError."""
-        try:
-            message = self._reply.FromString(body)
-        except (ProtobufError, ValueError) as error:
-            name = self._method.output_type.full_name
-            raise DecodeError(f"not a {name}: {error}") from error
+        message = _parsed(self._reply, body)
         if not self._method.output_type.full_name.startswith(_SYNTHESIZED):
             return message
         results = [_get(message, field) for field in self._results]
@@ -132,6 +124,54 @@ class TypedCodec:
         if len(args) == count and isinstance(args[-1], (list, tuple)):
             return args
         return [*args[: count - 1], list(args[count - 1 :])]
+
+
+def streams(method: MethodDescriptor) -> tuple[bool, bool]:
+    """Whether a method takes a stream of requests, and gives one of replies."""
+    service = descriptor_pb2.ServiceDescriptorProto()
+    method.containing_service.CopyToProto(service)
+    described = service.method[method.index]
+    return bool(described.client_streaming), bool(described.server_streaming)
+
+
+class MessageCodec:
+    """Codec "proto" where a generated service is served: one request message, one reply message.
+
+    Safe for concurrent use.
+    """
+
+    name = "proto"
+
+    def __init__(self, method: MethodDescriptor) -> None:
+        self._reply_type = method.output_type
+        self._request = class_of(method.input_type)
+        self._reply = class_of(method.output_type)
+
+    def encode_arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
+        """The body of a request. Raises EncodeError."""
+        raise EncodeError("a service is served with this codec, and not called")
+
+    def decode_arguments(self, body: bytes) -> tuple[list[Any], dict[str, Any]]:
+        """The request message as the only argument. Raises DecodeError."""
+        return [_parsed(self._request, body)], {}
+
+    def encode_result(self, value: Any) -> bytes:
+        """The body of a reply that is a message of the right type. Raises EncodeError."""
+        if not _is_a(value, self._reply_type):
+            name = self._reply_type.full_name
+            raise EncodeError(f"want a {name}, got {values.shown(value)}")
+        return bytes(value.SerializeToString())
+
+    def decode_result(self, body: bytes) -> Any:
+        """The reply message. Raises DecodeError."""
+        return _parsed(self._reply, body)
+
+
+def _parsed(cls: type[Message], body: bytes) -> Message:
+    try:
+        return cls.FromString(body)
+    except (ProtobufError, ValueError) as error:
+        raise DecodeError(f"not a {cls.DESCRIPTOR.full_name}: {error}") from error
 
 
 def _is_a(value: object, descriptor: Descriptor) -> bool:

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	testpb "google.golang.org/grpc/interop/grpc_testing"
+
 	"github.com/carp-rpc/carp-go/host"
 )
 
@@ -73,4 +75,16 @@ func (r *reverse) AddAll(ctx context.Context, name string, count int) (int64, er
 		total += r.sum
 	}
 	return total, err
+}
+
+// Stats calls a generated service that a Python process serves, with the
+// generated client.
+func (r *reverse) Stats(ctx context.Context, rpcs int32) (map[string]int32, error) {
+	conn, err := r.host.RequireConn(ctx, testpb.LoadBalancerStatsService_ServiceDesc.ServiceName)
+	if err != nil {
+		return nil, err
+	}
+	client := testpb.NewLoadBalancerStatsServiceClient(conn)
+	reply, err := client.GetClientStats(ctx, &testpb.LoadBalancerStatsRequest{NumRpcs: rpcs})
+	return reply.GetRpcsByPeer(), err
 }

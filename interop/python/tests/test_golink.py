@@ -14,7 +14,15 @@ import pytest
 from conftest import GoHost, Hosts
 from test_values import EXACT, same
 
-from carp_grpc import AioLink, Link, RemoteExecutionError, current, register_error
+from carp_grpc import (
+    AioLink,
+    Client,
+    Link,
+    RemoteExecutionError,
+    current,
+    protos,
+    register_error,
+)
 from carp_grpc.link import Limits
 
 Code = grpc.StatusCode
@@ -124,6 +132,60 @@ def test_errors(link: Link) -> None:
     with pytest.raises(RemoteExecutionError, match="division by zero") as caught:
         link.Calculator.Div(1, 0)
     assert caught.value.name == "errors.errorString"
+
+
+class Stats:
+    """grpc.testing.LoadBalancerStatsService, which the host calls with its generated client."""
+
+    def __init__(self, service: Any) -> None:
+        self.reply = protos.class_of(service.methods_by_name["GetClientStats"].output_type)
+
+    def GetClientStats(self, request: Any) -> Any:
+        if request.num_rpcs < 0:
+            raise PermissionError("less than none")
+        if request.num_rpcs == 0:
+            return None
+        return self.reply(rpcs_by_peer={current().peer: request.num_rpcs})
+
+
+def stats_service(gohost: GoHost) -> Any:
+    """The descriptor, for which others have generated code."""
+    with Client(gohost.unix, codec="proto", timeout=30.0) as client:
+        client["grpc.testing.TestService"].EmptyCall()
+        codec = client._connection.reflection.known("/grpc.testing.TestService/EmptyCall")
+        assert codec is not None
+        return codec.pool.FindServiceByName("grpc.testing.LoadBalancerStatsService")
+
+
+def test_generated_service(gohost: GoHost, link: Link) -> None:
+    service = stats_service(gohost)
+    exported = link.export_service(Stats(service), service)
+    assert exported.skipped == {"GetClientAccumulatedStats": "there is no method of this name"}
+    assert link.Python.Stats(7) == {"testhost": 7}
+    with pytest.raises(RemoteExecutionError, match="less than none") as caught:
+        link.Python.Stats(-1)
+    assert caught.value.code is Code.PERMISSION_DENIED
+    with pytest.raises(RemoteExecutionError, match="want a grpc.testing.LoadBalancer") as caught:
+        link.Python.Stats(0)
+    assert caught.value.code is Code.INTERNAL
+    with pytest.raises(TypeError, match="none of its methods"):
+        link.export_service(object(), service)
+    with pytest.raises(ValueError, match="taken"):
+        link.export_service(Stats(service), service)
+
+
+async def test_generated_service_aio(gohost: GoHost) -> None:
+    service = await asyncio.to_thread(stats_service, gohost)
+    reply = Stats(service).reply
+
+    class AioStats:
+        async def GetClientStats(self, request: Any) -> Any:
+            await asyncio.sleep(0)
+            return reply(rpcs_by_peer={"aio": request.num_rpcs})
+
+    async with AioLink(gohost.unix, timeout=30.0) as link:
+        link.export_service(AioStats(), service)
+        assert await link.Python.Stats(7) == {"aio": 7}
 
 
 def test_metadata_and_deadline(link: Link) -> None:

@@ -86,7 +86,10 @@ class Core:
         wire: Wire | None,
     ) -> Exported:
         """Export something and tell the peer."""
-        exported = examine(thing, name, version, metadata)
+        return self.add(examine(thing, name, version, metadata), wire)
+
+    def add(self, exported: Exported, wire: Wire | None) -> Exported:
+        """Export what was examined and tell the peer."""
         self.registry.add(exported)
         if wire is not None:
             wire.announce(self.registry.difference(exported.methods))

@@ -6,10 +6,14 @@ import dataclasses
 import inspect
 import types
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import names
+from ..typed import MessageCodec, streams
 from . import frames
+
+if TYPE_CHECKING:
+    from google.protobuf.descriptor import ServiceDescriptor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,15 +23,16 @@ class Function:
     call: Callable[..., Any]
     signature: inspect.Signature | None
     is_async: bool
+    codec: MessageCodec | None  # the only one of a generated service's method
 
     @classmethod
-    def of(cls, call: Callable[..., Any]) -> Function:
+    def of(cls, call: Callable[..., Any], codec: MessageCodec | None = None) -> Function:
         """The function of a callable, examined once."""
         try:
             signature = inspect.signature(call)
         except ValueError:  # some built-in functions have none
             signature = None
-        return cls(call, signature, inspect.iscoroutinefunction(call))
+        return cls(call, signature, inspect.iscoroutinefunction(call), codec)
 
     def check(self, args: list[Any], kwargs: dict[str, Any]) -> None:
         """Raise TypeError if the function cannot take the arguments.
@@ -53,7 +58,7 @@ class Exported:
     skipped: Mapping[str, str]
     metadata: Mapping[str, str]
     version: str
-    is_function: bool
+    kind: str  # as in carp.v1.Export.Kind
 
 
 class Registry:
@@ -114,7 +119,7 @@ class Registry:
                 if export is None:
                     export = services[service] = frames.Export(
                         name=service,
-                        kind="KIND_FUNCTION" if exported.is_function else "KIND_SERVICE",
+                        kind=exported.kind,
                         version=exported.version,
                         metadata=exported.metadata,
                     )
@@ -143,13 +148,40 @@ def examine(thing: object, name: str | None, version: str, metadata: Mapping[str
         if _streams(thing):
             raise TypeError(f"export {name!r}: it gives a stream, which links do not carry")
         functions = {names.path(name): Function.of(thing)}
-        return Exported(name, functions, {}, metadata, version, is_function="." not in name)
+        kind = "KIND_SERVICE" if "." in name else "KIND_FUNCTION"
+        return Exported(name, functions, {}, metadata, version, kind)
     name = name or type(thing).__name__
     names.path(name)
     methods, skipped = _methods(thing, name)
     if not methods:
         raise TypeError(f"export {name!r}: {type(thing).__name__} has no public method")
-    return Exported(name, methods, skipped, metadata, version, is_function=False)
+    return Exported(name, methods, skipped, metadata, version, "KIND_SERVICE")
+
+
+def examine_service(
+    servicer: object, service: ServiceDescriptor, version: str, metadata: Mapping[str, str]
+) -> Exported:
+    """How a service that is described in a .proto file would be exported.
+
+    Raises:
+        TypeError: `servicer` has none of its methods.
+    """
+    methods: dict[str, Function] = {}
+    skipped: dict[str, str] = {}
+    for method in service.methods:
+        call = getattr(servicer, method.name, None)
+        if not callable(call):
+            skipped[method.name] = "there is no method of this name"
+        elif any(streams(method)):
+            skipped[method.name] = "it is a stream, which links do not carry"
+        else:
+            methods[f"/{service.full_name}/{method.name}"] = Function.of(call, MessageCodec(method))
+    if not methods:
+        raise TypeError(
+            f"export {service.full_name}: {type(servicer).__name__} has none of its methods, "
+            f"or only streams"
+        )
+    return Exported(service.full_name, methods, skipped, metadata, version, "KIND_GRPC")
 
 
 def _is_function(thing: object) -> bool:

@@ -88,14 +88,16 @@ def bind(request: Request, function: Function | None, peer: str) -> Bound | Resp
     if request.instance:
         text = f"{path}: there is no object {request.instance!r} here"
         return Response(_Code.NOT_FOUND, text, HOST_ERROR)
-    try:
-        codec = codecs.lookup(request.codec)
-    except ValueError:
+    known: dict[str, codecs.Codec] = {c.name: c for c in map(codecs.lookup, codecs.names())}
+    if function.codec is not None:
+        known = {function.codec.name: function.codec}
+    codec = known.get(request.codec)
+    if codec is None:
         return Response(
             _Code.UNIMPLEMENTED,
             f"{path}: the codec {request.codec!r} is not spoken here",
             HOST_ERROR,
-            metadata=(("carp-accept-codec", ",".join(codecs.names())),),
+            metadata=(("carp-accept-codec", ",".join(known)),),
         )
     try:
         args, kwargs = codec.decode_arguments(request.payload)

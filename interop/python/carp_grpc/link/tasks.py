@@ -18,7 +18,7 @@ from ..names import Name, path
 from ..options import Changes, Options
 from . import frames
 from .core import Core, is_final
-from .exports import Exported
+from .exports import Exported, examine_service
 from .flow import ProtocolError
 from .messages import (
     Answered,
@@ -39,6 +39,7 @@ from .sessions import TaskPending, TaskSession
 from .workers import Workers
 
 if TYPE_CHECKING:
+    from google.protobuf.descriptor import ServiceDescriptor
     from typing_extensions import Self, Unpack
 
 __all__ = ["AioLink", "AioLinkFunction"]
@@ -106,6 +107,25 @@ class AioLink:
         session = self._session
         wire = session.wire if session else None
         exported = self._core.export(thing, name, version, metadata or {}, wire)
+        self._send(session)
+        return exported
+
+    def export_service(
+        self,
+        servicer: object,
+        service: ServiceDescriptor,
+        *,
+        version: str = "",
+        metadata: Mapping[str, str] | None = None,
+    ) -> Exported:
+        """Export a service that is described in a .proto file, for generated stubs of the host.
+
+        As `carp_grpc.Link.export_service`; methods may be coroutine functions.
+        """
+        self._core.check()
+        exported = examine_service(servicer, service, version, metadata or {})
+        session = self._session
+        self._core.add(exported, session.wire if session else None)
         self._send(session)
         return exported
 

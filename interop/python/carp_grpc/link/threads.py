@@ -18,7 +18,7 @@ from ..names import Name, path
 from ..options import Changes, Options
 from . import frames
 from .core import Core, is_final
-from .exports import Exported
+from .exports import Exported, examine_service
 from .flow import ProtocolError
 from .messages import (
     Answered,
@@ -39,6 +39,7 @@ from .sessions import ThreadPending, ThreadSession
 from .workers import Workers
 
 if TYPE_CHECKING:
+    from google.protobuf.descriptor import ServiceDescriptor
     from typing_extensions import Self, Unpack
 
 __all__ = ["Link", "LinkFunction"]
@@ -133,6 +134,36 @@ class Link:
             exported = self._core.export(thing, name, version, metadata or {}, wire)
             self._changed.notify_all()
             return exported
+
+    def export_service(
+        self,
+        servicer: object,
+        service: ServiceDescriptor,
+        *,
+        version: str = "",
+        metadata: Mapping[str, str] | None = None,
+    ) -> Exported:
+        """Export a service that is described in a .proto file, for generated stubs of the host.
+
+        Each method of `servicer` that the service has is called with the request message and
+        returns the reply message; `carp_grpc.current()` tells about the call. Streams are skipped.
+
+        Args:
+            servicer: any object.
+            service: as in `greeter_pb2.DESCRIPTOR.services_by_name["Greeter"]`.
+            version: free text, for whoever requires it.
+            metadata: whatever else they should know.
+
+        Raises:
+            ValueError: the name is taken.
+            TypeError: there is nothing to call.
+        """
+        self._core.check()
+        exported = examine_service(servicer, service, version, metadata or {})
+        with self._changed:
+            self._core.add(exported, self._session.wire if self._session else None)
+            self._changed.notify_all()
+        return exported
 
     def unexport(self, name: str) -> None:
         """Take an export back; calls that run go on. Raises ValueError if there is none."""
