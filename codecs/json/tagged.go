@@ -39,6 +39,9 @@ func (r *reader) tagged(t *engine.Token, name []byte) error {
 			return err
 		}
 		return r.expect('}')
+	case keyBytes, keyTime, keyDate, keyDateTime:
+	default:
+		return fmt.Errorf("key %.64q before offset %d has no meaning; a key of yours that begins with $ is written with two", tag, r.pos)
 	}
 	if r.peek() != '"' {
 		return r.unexpected("the string of a " + tag)
@@ -67,12 +70,10 @@ func (r *reader) textual(t *engine.Token, tag string, text []byte) error {
 		d, err := value.ParseDate(string(text))
 		t.SetTime(engine.Date, d.In(time.UTC))
 		return err
-	case keyDateTime:
+	default:
 		d, err := value.ParseDateTime(string(text))
 		t.SetTime(engine.DateTime, d.In(time.UTC))
 		return err
-	default:
-		return fmt.Errorf("unknown; a key of yours that begins with $ is written with two of them")
 	}
 }
 

@@ -44,12 +44,14 @@ func source(file protoreflect.FileDescriptor) string {
 	p := new(printer)
 	p.line("// Made from Go functions. Do not edit.")
 	p.line(`syntax = "proto3";`)
-	p.line("")
 	if file.Package() != "" {
-		p.line("package %s;", file.Package())
 		p.line("")
+		p.line("package %s;", file.Package())
 	}
 	for i := range file.Imports().Len() {
+		if i == 0 {
+			p.line("")
+		}
 		p.line("import %q;", file.Imports().Get(i).Path())
 	}
 	for i := range file.Messages().Len() {
