@@ -205,6 +205,11 @@ func badReply(e *env, reply string) {
 		Streams: []grpc.StreamDesc{{StreamName: "Bidi", ClientStreams: true, ServerStreams: true,
 			Handler: func(_ any, ss grpc.ServerStream) error {
 				defer e.handling()()
+				// The client has sent before it can know of the end.
+				var in string
+				if err := ss.RecvMsg(&in); err != nil {
+					return err
+				}
 				e.server("send: %s", showError(ss.SendMsg(&reply)))
 				return nil
 			}}},
