@@ -253,6 +253,35 @@ def test_cancellation_reaches_the_function(peer: FakePeer, link: Link) -> None:
     assert told.wait(30)
 
 
+def test_cancellation_overtakes_the_function(
+    peer: FakePeer, link: Link, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that comes while the arguments are being decoded is not lost."""
+    binding, go = threading.Event(), threading.Event()
+    bind = link._core.bind
+
+    def slow_bind(*args: Any) -> Any:
+        binding.set()
+        assert go.wait(30)
+        return bind(*args)
+
+    told: list[bool] = []
+    monkeypatch.setattr(link._core, "bind", slow_bind)
+    link.export(lambda: told.append(current().cancelled()), "ask")
+    key = peer.start_call("/ask/call")
+    assert binding.wait(30) and peer.wire is not None
+    (call,) = peer.wire.calls.values()
+    peer.tell(lambda wire: wire.cancel(call))
+    session = link._session
+    assert session is not None
+    (incoming,) = session.wire.serving.values()
+    with link._changed:
+        assert link._changed.wait_for(lambda: incoming.cancelled, 30)
+    go.set()
+    peer.answer(key)
+    assert told == [True]
+
+
 def test_cancel_of_ours(peer: FakePeer, link: Link) -> None:
     peer.handler = lambda call: None
     with pytest.raises(DeadlineExceededError):
