@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/carp-rpc/carp-go/internal/shm"
@@ -99,24 +98,6 @@ type Config struct {
 	// Logger gets failed handshakes (level Info) and the like. Nil drops them.
 	Logger *slog.Logger
 }
-
-// SameUser is the default of [Config.Allow]: the peer's process belongs to this
-// process's effective user or to root.
-func SameUser(p PeerCred) error {
-	switch uid := os.Geteuid(); {
-	case p.UID == 0 || int(p.UID) == uid:
-		return nil
-	case p.UID == overflowUID:
-		return fmt.Errorf("a process of a user that does not exist here (uid %d: another user namespace?); only uid %d and root may",
-			p.UID, uid)
-	default:
-		return fmt.Errorf("a process of uid %d; only uid %d and root may", p.UID, uid)
-	}
-}
-
-// overflowUID is what Linux shows of a user that has no number in our user namespace
-// (/proc/sys/kernel/overflowuid).
-const overflowUID = 65534
 
 // resolved is a Config with its defaults filled in and checked.
 type resolved struct{ Config }

@@ -1,0 +1,139 @@
+package shmconn_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/carp-rpc/carp-go/internal/testproc"
+	"github.com/carp-rpc/carp-go/shmconn"
+)
+
+// roles are the child processes of this package's tests; their files add them.
+var roles = map[string]testproc.Role{}
+
+func TestMain(m *testing.M) { testproc.Main(m, roles) }
+
+// unable leaves out a test that this machine can't run. Where CI=true it fails.
+func unable(t *testing.T, why string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("CI=true, where nothing may be left out: %s", why)
+	}
+	t.Skip(why)
+}
+
+// patience bounds waits for what must happen, far beyond what a busy machine takes.
+const patience = 20 * time.Second
+
+// configs are the settings by whose names parents tell their children what to use.
+var configs = map[string]*shmconn.Config{
+	"default": nil,
+	"small":   {RingSize: 4 << 10, MaxRingSize: 4 << 10},
+	"latency": {Wait: shmconn.LatencyFirst},
+	"sysv":    {Backings: []shmconn.Backing{shmconn.SysV}},
+}
+
+// sockPath is an address in a folder of its own, which is gone after the test.
+func sockPath(tb testing.TB) string {
+	tb.Helper()
+	return filepath.Join(tb.TempDir(), "s")
+}
+
+func listen(tb testing.TB, addr string, cfg *shmconn.Config) *shmconn.Listener {
+	tb.Helper()
+	l, err := shmconn.Listen(addr, cfg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { l.Close() })
+	return l
+}
+
+func dial(tb testing.TB, addr string, cfg *shmconn.Config) *shmconn.Conn {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	c, err := shmconn.Dial(ctx, addr, cfg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { c.Close() })
+	return c
+}
+
+func pipe(tb testing.TB, cfg *shmconn.Config) (c1, c2 *shmconn.Conn) {
+	tb.Helper()
+	c1, c2, err := shmconn.Pipe(cfg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		c1.Close()
+		c2.Close()
+	})
+	return c1, c2
+}
+
+// meet dials l and accepts.
+func meet(tb testing.TB, l *shmconn.Listener, cfg *shmconn.Config) (dialled, accepted *shmconn.Conn) {
+	tb.Helper()
+	type outcome struct {
+		conn net.Conn
+		err  error
+	}
+	accepting := make(chan outcome, 1)
+	go func() {
+		c, err := l.Accept()
+		accepting <- outcome{c, err}
+	}()
+	dialled = dial(tb, l.Addr().(shmconn.Addr).Name, cfg)
+	o := <-accepting
+	if o.err != nil {
+		tb.Fatal(o.err)
+	}
+	tb.Cleanup(func() { o.conn.Close() })
+	return dialled, o.conn.(*shmconn.Conn)
+}
+
+// within runs f and fails the test if it takes longer than most.
+func within(tb testing.TB, most time.Duration, what string, f func()) {
+	tb.Helper()
+	done := make(chan struct{})
+	start := time.Now()
+	go func() {
+		defer close(done)
+		f()
+	}()
+	select {
+	case <-done:
+	case <-time.After(patience):
+		tb.Fatalf("%s does not end", what)
+	}
+	if took := time.Since(start); took > most {
+		tb.Errorf("%s took %v, want at most %v", what, took, most)
+	}
+}
+
+// pattern fills b with bytes that tell their place in a stream.
+func pattern(b []byte, at int) {
+	for i := range b {
+		n := at + i
+		b[i] = byte(n) ^ byte(n>>8) ^ byte(n>>16)
+	}
+}
+
+func checkPattern(b []byte, at int) error {
+	want := make([]byte, len(b))
+	pattern(want, at)
+	for i := range b {
+		if b[i] != want[i] {
+			return fmt.Errorf("byte %d is %#02x, want %#02x", at+i, b[i], want[i])
+		}
+	}
+	return nil
+}
