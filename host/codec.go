@@ -5,10 +5,8 @@ import (
 
 	"google.golang.org/grpc/encoding"
 
+	"github.com/carp-rpc/carp-go/codecs"
 	"github.com/carp-rpc/carp-go/codecs/args"
-	"github.com/carp-rpc/carp-go/codecs/carp"
-	"github.com/carp-rpc/carp-go/codecs/json"
-	"github.com/carp-rpc/carp-go/codecs/msgpack"
 	"github.com/carp-rpc/carp-go/codecs/protobuf"
 	"github.com/carp-rpc/carp-go/codecs/protobuf/synth"
 	"github.com/carp-rpc/carp-go/host/internal/bind"
@@ -26,32 +24,12 @@ const (
 
 // dynamicCodec returns the codec for the arguments of functions of any type, or
 // nil if there is none of that name.
-func dynamicCodec(name string) args.Codec {
-	switch name {
-	case msgpack.Name:
-		return msgpack.Codec{}
-	case json.Name:
-		return json.Codec{}
-	case carp.Name:
-		return carp.Codec{}
-	}
-	return nil
-}
+func dynamicCodec(name string) args.Codec { return codecs.ForArguments(name) }
 
 // messageCodec returns the codec for the messages of generated services, or nil.
 // The host has its own table: what else is registered with grpc in the process
 // has no influence.
-func messageCodec(name string) encoding.CodecV2 {
-	switch name {
-	case protoCodec:
-		return protobuf.Codec{}
-	case msgpack.Name:
-		return msgpack.Codec{}
-	case json.Name:
-		return json.Codec{}
-	}
-	return nil
-}
+func messageCodec(name string) encoding.CodecV2 { return codecs.ForMessages(name) }
 
 // typed is the typed protobuf codec of one function, made when first needed: most
 // functions are never called that way.

@@ -16,6 +16,7 @@ import (
 	reflectionv1alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
 	"google.golang.org/grpc/status"
 
+	_ "github.com/carp-rpc/carp-go/codecs/json" // grpc.CallContentSubtype looks it up
 	"github.com/carp-rpc/carp-go/examples/greeterpb"
 	"github.com/carp-rpc/carp-go/host"
 	"github.com/carp-rpc/carp-go/internal/leak"

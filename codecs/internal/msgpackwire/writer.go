@@ -1,4 +1,4 @@
-package msgpack
+package msgpackwire
 
 import (
 	"encoding/binary"

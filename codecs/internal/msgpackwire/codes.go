@@ -1,4 +1,4 @@
-package msgpack
+package msgpackwire
 
 // The first bytes of values. Codes in a row differ in the size that they stand
 // for, by a factor of two.

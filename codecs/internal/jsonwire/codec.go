@@ -1,4 +1,4 @@
-package msgpack
+package jsonwire
 
 import (
 	"reflect"
@@ -10,8 +10,8 @@ import (
 	"github.com/carp-rpc/carp-go/codecs/internal/engine"
 )
 
-// Name is the content-subtype of the codec: "application/grpc+msgpack".
-const Name = "msgpack"
+// Name is the content-subtype of the codec: "application/grpc+json".
+const Name = "json"
 
 // Codec is the codec: grpc's [encoding.CodecV2] for whole messages, and
 // [args.Codec] for the arguments and results of calls. It has no state and is
@@ -23,28 +23,15 @@ var (
 	_ args.Codec       = Codec{}
 )
 
-// Importing the package registers the codec, unless another one of that name is
-// there, which the rest of the program may rely on.
-func init() {
-	if encoding.GetCodecV2(Name) == nil {
-		encoding.RegisterCodecV2(Codec{})
-	}
-}
-
-// Registered reports whether grpc uses this package's codec for [Name]. It does
-// not if another package had registered one before, or has replaced it since.
-// Programs that make calls in msgpack over plain grpc and rely on carp's value
-// model should look; carp's own servers and clients use [Codec] in any case.
-func Registered() bool {
-	_, ours := encoding.GetCodecV2(Name).(Codec)
-	return ours
-}
-
 var format = engine.NewFormat(Name,
 	func() engine.Source { return new(reader) },
 	func() engine.Sink { return new(writer) },
-	1,
+	levels,
 )
+
+// levels is how many levels of JSON one level of a value may take: a list of
+// pairs in a list in an object, for a map that has keys other than text.
+const levels = 3
 
 // Marshal encodes one value.
 func Marshal(v any) ([]byte, error) { return format.MarshalBytes(v) }
@@ -54,11 +41,13 @@ func Marshal(v any) ([]byte, error) { return format.MarshalBytes(v) }
 // may be partly set.
 func Unmarshal(data []byte, v any) error { return format.UnmarshalBytes(data, v) }
 
-// Check reports whether data is exactly one value of a sound shape: no length
-// promises more than there is, lists and maps are nested at most value.MaxDepth
-// deep, keys are scalars and no map has one twice, strings are valid UTF-8, and
-// extensions are known. It takes time and memory in proportion to data, whatever
+// Check reports whether data is exactly one JSON value of a sound shape: valid by
+// encoding/json, nested at most value.MaxDepth deep, no object with a key twice,
+// all text valid UTF-8. It takes time and memory in proportion to data, whatever
 // that is. All decoding in this package begins with it.
+//
+// What the objects with "$" keys stand for is looked at when they are decoded,
+// since that depends on what they are decoded into.
 func Check(data []byte) error { return format.Check(data) }
 
 // Name returns [Name].
@@ -93,7 +82,7 @@ func (Codec) SplitResults(body []byte, n int) ([]args.Raw, error) {
 	return format.SplitResults(body, n, null)
 }
 
-var null = []byte{codeNil}
+var null = []byte("null")
 
 // Append implements [args.Codec].
 func (Codec) Append(dst []byte, v reflect.Value) ([]byte, error) { return format.AppendValue(dst, v) }
