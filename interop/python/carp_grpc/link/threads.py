@@ -63,7 +63,8 @@ class Link:
     says; calls beyond that are answered with RESOURCE_EXHAUSTED. Inside of one,
     `carp_grpc.current()` tells about the call. A call made while there is no connection fails
     with UnavailableError, unless a first attempt to connect is under way or the call was told to
-    wait_for_ready.
+    wait_for_ready. What is called passes two more threads than with a Client, which is therefore
+    the better choice for a program that only calls.
 
     Safe for use by several threads at once. In a forked child every use raises ForkedError, and
     inside a running event loop calling raises RuntimeError: there, use AioLink.
