@@ -172,7 +172,7 @@ func messageMismatches(t *testing.T, c Codec) {
 		text string
 	}{
 		{"a field that is not there", map[string]any{"child": map[string]any{"nope": 1}}, ".child.nope", "nope"},
-		{"an int32 that is too large", map[string]any{"anInt32": 1 << 31}, ".anInt32", "int32"},
+		{"an int32 that is too large", map[string]any{"anInt32": int64(1 << 31)}, ".anInt32", "int32"},
 		{"a uint32 that is negative", map[string]any{"children": []any{map[string]any{"aUint32": -1}}}, ".children[0].aUint32", "int32"},
 		{"a uint64 that is negative", map[string]any{"aFixed64": -1}, ".aFixed64", "fixed64"},
 		{"a fraction in an integer", map[string]any{"aSint64": 1.5}, ".aSint64", "int64"},

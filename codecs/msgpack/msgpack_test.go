@@ -25,10 +25,10 @@ func TestForms(t *testing.T) {
 	}{
 		{nil, "c0"}, {false, "c2"}, {true, "c3"},
 		{0, "00"}, {127, "7f"}, {128, "cc80"}, {255, "ccff"}, {256, "cd0100"}, {65535, "cdffff"},
-		{65536, "ce00010000"}, {uint32(math.MaxUint32), "ceffffffff"}, {1 << 32, "cf0000000100000000"},
+		{65536, "ce00010000"}, {uint32(math.MaxUint32), "ceffffffff"}, {int64(1 << 32), "cf0000000100000000"},
 		{uint64(math.MaxUint64), "cfffffffffffffffff"},
 		{-1, "ff"}, {-32, "e0"}, {-33, "d0df"}, {-128, "d080"}, {-129, "d1ff7f"}, {-32768, "d18000"},
-		{-32769, "d2ffff7fff"}, {math.MinInt32, "d280000000"}, {math.MinInt32 - 1, "d3ffffffff7fffffff"},
+		{-32769, "d2ffff7fff"}, {math.MinInt32, "d280000000"}, {int64(math.MinInt32 - 1), "d3ffffffff7fffffff"},
 		{1.5, "cb3ff8000000000000"}, {float32(1.5), "ca3fc00000"},
 		{"", "a0"}, {"a", "a161"}, {strings.Repeat("a", 32), "d920" + strings.Repeat("61", 32)},
 		{[]byte{}, "c400"}, {[]byte{1}, "c40101"},

@@ -1,6 +1,9 @@
 package engine
 
-import "reflect"
+import (
+	"math"
+	"reflect"
+)
 
 // The bytes of a peer turn into more bytes of memory: 0xc0 is one byte of
 // msgpack and 16 as an element of a []any. What a Decoder allocates is therefore
@@ -17,7 +20,12 @@ const (
 type Budget int
 
 // NewBudget returns the budget for a value whose encoded form has size bytes.
-func NewBudget(size int) Budget { return Budget(budgetFloor + budgetFactor*size) }
+func NewBudget(size int) Budget {
+	if size > (math.MaxInt-budgetFloor)/budgetFactor { // on 32-bit platforms
+		return math.MaxInt
+	}
+	return Budget(budgetFloor + budgetFactor*size)
+}
 
 // Charge takes n bytes, about to be allocated, from the budget.
 func (b *Budget) Charge(n int) error {

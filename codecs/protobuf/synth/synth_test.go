@@ -81,7 +81,7 @@ var instant = time.Date(2026, 2, 28, 23, 59, 59, 123456789, time.UTC)
 
 // roundTrips are functions, by their one parameter type, and arguments for them.
 var roundTrips = []any{
-	true, false, int(math.MinInt64), int8(-128), int16(-32768), int32(math.MinInt32), int64(math.MaxInt64), 0,
+	true, false, int(-5), int8(-128), int16(-32768), int32(math.MinInt32), int64(math.MaxInt64), 0,
 	uint(5), uint8(255), uint16(65535), uint32(math.MaxUint32), uint64(math.MaxUint64),
 	float32(0.1), math.Copysign(0, -1), math.Inf(1), "", "héllo", []byte{1, 0xff}, [2]byte{1, 2}, value.Bytes("\xff"),
 	time.Duration(-5), netip.MustParseAddr("::1"),
@@ -201,13 +201,13 @@ func throughProtobuf(t *testing.T, md protoreflect.MessageDescriptor, body []byt
 func TestFromJSON(t *testing.T) {
 	type params = struct {
 		P point
-		N []int
+		N []int64
 		M map[string]small
 		O *int
 		S string
 	}
 	s := newService(t, synth.Function{Name: "F", Params: []synth.Param{
-		{Name: "p", Type: reflect.TypeFor[point]()}, {Name: "n", Type: reflect.TypeFor[[]int]()}, {Name: "m", Type: reflect.TypeFor[map[string]small]()},
+		{Name: "p", Type: reflect.TypeFor[point]()}, {Name: "n", Type: reflect.TypeFor[[]int64]()}, {Name: "m", Type: reflect.TypeFor[map[string]small]()},
 		{Name: "o", Type: reflect.TypeFor[*int]()}, {Name: "s", Type: reflect.TypeFor[string]()},
 	}})
 	request := dynamicpb.NewMessage(s.Descriptor().Methods().Get(0).Input())
@@ -235,7 +235,7 @@ func TestFromJSON(t *testing.T) {
 	if want := "p n m s"; strings.Join(names, " ") != want {
 		t.Errorf("arguments %q, want %q: those that are there, an empty string included", names, want)
 	}
-	want := params{P: point{X: 1.5, Y: -1}, N: []int{9007199254740993, 0}, M: map[string]small{"k": {I8: -5}}}
+	want := params{P: point{X: 1.5, Y: -1}, N: []int64{9007199254740993, 0}, M: map[string]small{"k": {I8: -5}}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("what grpcurl would send (-want +got)\n%s", diff)
 	}
