@@ -22,7 +22,8 @@ class Changes(TypedDict, total=False):
     metadata: pairs to send with the call, in place of the ones before. Keys are lower-case, those
         that end in -bin take bytes, and those that start with carp- are carp's own.
     wait_for_ready: wait for a host, within the timeout, instead of failing when there is none.
-    one_way: have the host answer as soon as it has accepted the call; the result is None.
+    one_way: ask the host to answer as soon as it has accepted the call. A host that does not do
+        that answers when the function has ended; the result is None either way.
     """
 
     codec: str
