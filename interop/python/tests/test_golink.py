@@ -117,7 +117,7 @@ def test_errors(link: Link) -> None:
     register_error("test.Late", Late)
 
     def fail(kind: str) -> None:
-        raise {"late": Late("é"), "todo": NotImplementedError("t")}[kind]
+        raise {"late": Late("é"), "missing": NotImplementedError("t")}[kind]
 
     link.export(fail)
     link.Python.Await("fail")
@@ -127,7 +127,7 @@ def test_errors(link: Link) -> None:
         "Message": "é",
         "Remote": True,
     }
-    assert link.Python.Fail("fail", ["todo"], 0)["Code"] == "Unimplemented"
+    assert link.Python.Fail("fail", ["missing"], 0)["Code"] == "Unimplemented"
     assert link.Python.Fail("fail", [1, 2, 3], 0)["Code"] == "InvalidArgument"
     with pytest.raises(RemoteExecutionError, match="division by zero") as caught:
         link.Calculator.Div(1, 0)

@@ -22,7 +22,6 @@ from carp_grpc import (
     UnavailableError,
     current,
 )
-from carp_grpc.link import Limits
 from carp_grpc.link.messages import Request, Response
 
 Code = grpc.StatusCode
@@ -153,7 +152,7 @@ def test_errors_of_served_functions(peer: FakePeer, link: Link) -> None:
             sys.exit(3)
         if kind == "unencodable":
             return {1, 2}  # type: ignore[return-value]
-        raise {"timeout": TimeoutError, "todo": NotImplementedError, "key": KeyError}[kind]("t")
+        raise {"timeout": TimeoutError, "missing": NotImplementedError, "key": KeyError}[kind]("t")
 
     link.export(fail)
 
@@ -164,7 +163,7 @@ def test_errors_of_served_functions(peer: FakePeer, link: Link) -> None:
     assert outcome("custom") == (Code.UNKNOWN, "test.Custom", "é")
     assert outcome("remote") == (Code.ABORTED, "N", "r")
     assert outcome("timeout") == (Code.DEADLINE_EXCEEDED, "TimeoutError", "t")
-    assert outcome("todo") == (Code.UNIMPLEMENTED, "NotImplementedError", "t")
+    assert outcome("missing") == (Code.UNIMPLEMENTED, "NotImplementedError", "t")
     assert outcome("key") == (Code.UNKNOWN, "KeyError", "'t'")
     assert outcome("exit") == (Code.UNKNOWN, "SystemExit", "3")
     code, _, text = outcome("unencodable")
@@ -381,28 +380,6 @@ def test_close_lets_functions_end(peer: FakePeer) -> None:
     peer.wait_for(lambda: peer.wire is None)
 
 
-def test_threads_are_limited(peer: FakePeer) -> None:
-    """Calls beyond the limit are refused; they would hang if they waited for each other."""
-    started = threading.Semaphore(0)
-    go = threading.Event()
-
-    def block() -> None:
-        started.release()
-        assert go.wait(30)
-
-    with Link(peer.target, workers=3) as link:
-        link.export(block)
-        peer.wait_for(lambda: peer.exports)
-        keys = [peer.start_call("/block/call") for _ in range(3)]
-        for _ in keys:
-            assert started.acquire(timeout=30)
-        assert peer.call("/block/call").code is Code.RESOURCE_EXHAUSTED
-        go.set()
-        for key in keys:
-            assert peer.answer(key).code is Code.OK
-        assert peer.call("/block/call") is None
-
-
 def test_call_back_while_served(peer: FakePeer, link: Link) -> None:
     def back(n: int) -> Any:
         return link.echo(n)
@@ -432,38 +409,6 @@ def test_many_at_once(peer: FakePeer, link: Link) -> None:
     assert wrong == []
 
 
-def test_large(peer: FakePeer) -> None:
-    big = Limits(max_payload=64 << 20, pool=64 << 20)
-    peer.limits = big
-    data = os.urandom(9 << 20)
-    with Link(peer.target, limits=big) as link:
-        link.export(lambda x: x, "same")
-        link.wait_ready(30)
-        assert link.f(data) == [[data], {}]
-        peer.wait_for(lambda: peer.exports)
-        assert peer.call("/same/call", data) == data
-
-
-def test_waits_for_room(peer: FakePeer) -> None:
-    peer.limits = Limits(max_calls=2)
-    peer.handler = lambda call: None
-    with Link(peer.target) as link:
-        link.wait_ready(30)
-        threads = [threading.Thread(target=link.f) for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        peer.wait_for(lambda: peer.wire and len(peer.wire.serving) == 2)
-        with pytest.raises(DeadlineExceededError, match="not sent"):
-            link.f.with_options(timeout=0.05)()
-        peer.handler = echo
-        calls = list(peer.wire.serving.values()) if peer.wire else []
-        for call in calls:
-            peer.tell(lambda wire, call=call: wire.reply(call, Response()))
-        for thread in threads:
-            thread.join(30)
-        assert link.f() == [[], {}]
-
-
 async def test_inside_a_loop(link: Link) -> None:
     with pytest.raises(RuntimeError, match="AioLink"):
         link.f()
@@ -489,23 +434,6 @@ def test_fork(peer: FakePeer, link: Link) -> None:
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert link.f() == [[], {}]
-
-
-def test_host_that_does_not_read(peer: FakePeer) -> None:
-    """Answers that it does not read pile up to a bound; then it is cut off."""
-    with Link(peer.target, limits=Limits(max_calls=8)) as link:
-        link.export(lambda: bytes(60_000), "blob")
-        peer.wait_for(lambda: peer.exports)
-        peer.reads.clear()
-        calls = 20_000
-        request = Request("/blob/call", "msgpack")
-        peer.tell(lambda wire: [wire.call(request, None) for _ in range(calls)])
-        session = link._session
-        assert session is not None
-        peer.wait_for(lambda: peer.links == 2)
-        assert session.wire.backlog() <= 1024 + 4 * (8 + 1024) + 1
-        peer.reads.set()
-        assert link.f.with_options(wait_for_ready=True)() == [[], {}]
 
 
 FORGETFUL = """

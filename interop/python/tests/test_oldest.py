@@ -11,7 +11,14 @@ import venv
 from conftest import PYTHON, missing
 
 REQUIREMENTS = PYTHON / "requirements-oldest.txt"
-TESTS = ("test_client.py", "test_link.py", "test_aiolink.py", "test_typed.py", "test_golink.py")
+TESTS = (
+    "test_client.py",
+    "test_link.py",
+    "test_link_limits.py",
+    "test_aiolink.py",
+    "test_typed.py",
+    "test_golink.py",
+)
 
 
 def environment() -> pathlib.Path:
