@@ -1,11 +1,6 @@
 package shmconn
 
-import (
-	"errors"
-	"time"
-)
-
-var errGivenUp = errors.New("handshake given up: too many under way, or the listener closed")
+import "time"
 
 // backoff is the pause after a failed accept, which fails again at once as long as the
 // process is out of descriptors.

@@ -55,7 +55,7 @@ const (
 	DefaultRingSize         = 256 << 10
 	DefaultMaxRingSize      = 16 << 20
 	DefaultHandshakeTimeout = 5 * time.Second
-	DefaultMaxHandshakes    = 64
+	DefaultMaxHandshakes    = 256
 )
 
 // Config holds the settings of listeners and diallers. A nil *Config and the zero
@@ -90,9 +90,10 @@ type Config struct {
 	// context bounds it too.
 	HandshakeTimeout time.Duration
 
-	// MaxHandshakes bounds the handshakes that a listener has under way. When
-	// one more comes, the one that is under way longest is given up: honest
-	// ones take well under a millisecond. Zero is 64.
+	// MaxHandshakes bounds the handshakes that a listener has under way, and the
+	// connections that Accept has not returned yet. More wait in the kernel.
+	// Handshakes that take long, as of diallers that say nothing, are given up
+	// when others need their place. Zero is 256.
 	MaxHandshakes int
 
 	// Logger gets failed handshakes (level Info) and the like. Nil drops them.

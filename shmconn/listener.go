@@ -73,10 +73,7 @@ func (l *Listener) Addr() net.Addr { return l.addr }
 // is logged and is no error of Accept. Handshakes begin with the first Accept;
 // until then connections wait in the kernel.
 func (l *Listener) Accept() (net.Conn, error) {
-	l.start.Do(func() {
-		l.work.Add(1)
-		go l.loop()
-	})
+	l.start.Do(func() { l.work.Go(l.loop) })
 	select {
 	case <-l.closed:
 		return nil, addrError("accept", l.addr.Name, net.ErrClosed)
@@ -99,6 +96,7 @@ func (l *Listener) Close() error {
 	err := addrError("close", l.addr.Name, net.ErrClosed)
 	l.close.Do(func() {
 		close(l.closed)
+		l.start.Do(func() {}) // not any more
 		err = l.sock.Close()
 		l.shaker.close()
 		l.work.Wait()
@@ -108,7 +106,6 @@ func (l *Listener) Close() error {
 
 // loop accepts sockets and starts their handshakes.
 func (l *Listener) loop() {
-	defer l.work.Done()
 	var wait backoff
 	for {
 		conn, err := l.sock.AcceptUnix()
@@ -122,12 +119,12 @@ func (l *Listener) loop() {
 			continue
 		}
 		wait.reset()
-		if !l.shaker.begin(conn, l.closed) {
+		g := l.shaker.begin(conn, l.closed)
+		if g == nil {
 			_ = conn.Close()
 			return
 		}
-		l.work.Add(1)
-		go l.serve(conn)
+		l.work.Go(func() { l.serve(g) })
 	}
 }
 
@@ -148,12 +145,11 @@ func (l *Listener) report(err error) bool {
 }
 
 // serve does one handshake and hands the connection to Accept.
-func (l *Listener) serve(conn *net.UnixConn) {
-	defer l.work.Done()
-	sess, err := l.handshake(conn)
+func (l *Listener) serve(g *guest) {
+	defer l.shaker.leave()
+	sess, err := l.handshake(g)
 	if err != nil {
-		l.shaker.end(conn)
-		_ = conn.Close()
+		_ = g.conn.Close()
 		l.cfg.Logger.Info("shared-memory handshake failed", "addr", l.addr.String(), "error", err)
 		return
 	}
@@ -163,5 +159,4 @@ func (l *Listener) serve(conn *net.UnixConn) {
 	case <-l.closed:
 		_ = c.Close()
 	}
-	l.shaker.leave()
 }

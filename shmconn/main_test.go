@@ -13,8 +13,14 @@ import (
 	"github.com/carp-rpc/carp-go/shmconn"
 )
 
-// roles are the child processes of this package's tests; their files add them.
+// roles are the child processes of this package's tests.
 var roles = map[string]testproc.Role{}
+
+// role adds one. Files do so beside it: var _ = role("name", function).
+func role(name string, f testproc.Role) struct{} {
+	roles[name] = f
+	return struct{}{}
+}
 
 func TestMain(m *testing.M) { testproc.Main(m, roles) }
 

@@ -17,7 +17,7 @@ import (
 	"github.com/carp-rpc/carp-go/shmconn"
 )
 
-func init() { roles["relay"] = relay }
+var _ = role("relay", relay)
 
 // variant is one way to make connections.
 type variant struct {

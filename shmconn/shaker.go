@@ -2,6 +2,7 @@ package shmconn
 
 import (
 	"container/list"
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -9,107 +10,137 @@ import (
 	"github.com/carp-rpc/carp-go/internal/shm"
 )
 
-// shaker bounds the handshakes of a listener, in number and in time. When one too
-// many comes, the oldest is given up: an honest peer is done long before it is the
-// oldest, so silent ones delay nobody.
+// shaker bounds the handshakes of a listener, in number and in time, so that diallers
+// who connect and then do nothing, or stop half-way, delay nobody. When one comes for
+// whom there is no place, those are given up whose grace is over; an honest dialler needs
+// well under a millisecond, unless the machine is very busy.
 type shaker struct {
-	slots chan struct{} // one for each connection not yet given to Accept
+	places chan struct{} // one for each dialler, until Accept has taken its connection
 
-	mu    sync.Mutex
-	order list.List // of *net.UnixConn in a handshake, oldest first
-	place map[*net.UnixConn]*list.Element
+	mu     sync.Mutex
+	guests list.List // of *guest: in a handshake, oldest first
+	closed bool
 }
 
-func newShaker(most int) *shaker {
-	return &shaker{slots: make(chan struct{}, most), place: map[*net.UnixConn]*list.Element{}}
+// grace is how long a handshake may take while others wait.
+const grace = 250 * time.Millisecond
+
+var errGivenUp = errors.New("handshake given up: too slow while others waited, or the listener closed")
+
+func newShaker(most int) *shaker { return &shaker{places: make(chan struct{}, most)} }
+
+// guest is one dialler.
+type guest struct {
+	conn  *net.UnixConn
+	since time.Time
+	place *list.Element // nil when the handshake is over, or was given up
 }
 
-// begin takes a slot for conn. If all slots belong to connections that wait for
-// Accept, it waits too. It fails when the listener is closed.
-func (s *shaker) begin(conn *net.UnixConn, closed <-chan struct{}) bool {
+// begin waits for a place for a dialler. It fails when the listener is closed.
+func (s *shaker) begin(conn *net.UnixConn, closed <-chan struct{}) *guest {
+	if !s.take(closed) {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		<-s.places
+		return nil
+	}
+	g := &guest{conn: conn, since: time.Now()}
+	g.place = s.guests.PushBack(g)
+	return g
+}
+
+func (s *shaker) take(closed <-chan struct{}) bool {
 	select {
-	case s.slots <- struct{}{}:
+	case s.places <- struct{}{}:
+		return true
 	default:
+	}
+	look := time.NewTicker(grace / 10)
+	defer look.Stop()
+	for {
 		s.evict()
 		select {
-		case s.slots <- struct{}{}:
+		case s.places <- struct{}{}:
+			return true
+		case <-look.C:
 		case <-closed:
 			return false
 		}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.place[conn] = s.order.PushBack(conn)
-	return true
 }
 
-// evict makes the oldest handshake fail, if there is one.
+// evict gives up the handshakes whose grace is over.
 func (s *shaker) evict() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if oldest := s.order.Front(); oldest != nil {
-		s.giveUp(oldest)
+	for e := s.guests.Front(); e != nil && time.Since(e.Value.(*guest).since) >= grace; e = s.guests.Front() {
+		s.giveUp(e)
 	}
 }
 
+// giveUp makes a handshake fail.
 func (s *shaker) giveUp(e *list.Element) {
-	conn := s.order.Remove(e).(*net.UnixConn)
-	delete(s.place, conn)
-	_ = conn.SetDeadline(time.Unix(1, 0))
+	g := s.guests.Remove(e).(*guest)
+	g.place = nil
+	_ = g.conn.SetDeadline(time.Unix(1, 0))
 }
 
-// settle takes conn off the handshakes under way, so that it can't be given up any
-// more. It fails if it was.
-func (s *shaker) settle(conn *net.UnixConn) bool {
+// settle ends g's handshake, so that it can't be given up any more. It fails if it was.
+func (s *shaker) settle(g *guest) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e, ok := s.place[conn]
-	if ok {
-		s.order.Remove(e)
-		delete(s.place, conn)
+	if g.place == nil {
+		return false
 	}
-	return ok
+	s.guests.Remove(g.place)
+	g.place = nil
+	return true
 }
 
-// leave gives the slot back.
-func (s *shaker) leave() { <-s.slots }
-
-// end is settle and leave, for a handshake that failed.
-func (s *shaker) end(conn *net.UnixConn) {
-	s.settle(conn)
-	s.leave()
-}
+// leave gives g's place back.
+func (s *shaker) leave() { <-s.places }
 
 // close gives all handshakes up.
 func (s *shaker) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.order.Len() > 0 {
-		s.giveUp(s.order.Front())
+	s.closed = true
+	for s.guests.Len() > 0 {
+		s.giveUp(s.guests.Front())
 	}
 }
 
-// handshake does the handshake of conn within its time.
-func (l *Listener) handshake(conn *net.UnixConn) (*shm.Session, error) {
-	if err := conn.SetDeadline(time.Now().Add(l.cfg.HandshakeTimeout)); err != nil {
-		return nil, err
+// handshake does the handshake of g within its time.
+func (l *Listener) handshake(g *guest) (*shm.Session, error) {
+	var sess *shm.Session
+	err := g.conn.SetDeadline(time.Now().Add(l.cfg.HandshakeTimeout))
+	if err == nil {
+		sess, err = shm.Accept(g.conn, l.cfg.options(l.offered()))
 	}
-	var protos []string
-	if p := l.protos.Load(); p != nil {
-		protos = *p
-	}
-	sess, err := shm.Accept(conn, l.cfg.options(protos))
-	if !l.shaker.settle(conn) && err == nil {
-		sess.Close()
+	if !l.shaker.settle(g) {
+		if err == nil {
+			sess.Close()
+		}
 		return nil, errGivenUp
 	}
 	if err != nil {
 		return nil, err
 	}
 	// No one but the doorbell uses the socket from here on.
-	if err := conn.SetDeadline(time.Time{}); err != nil {
+	if err := g.conn.SetDeadline(time.Time{}); err != nil {
 		sess.Close()
 		return nil, err
 	}
 	return sess, nil
+}
+
+// offered are the upper protocols that the listener's user speaks, see package upper.
+func (l *Listener) offered() []string {
+	if p := l.protos.Load(); p != nil {
+		return *p
+	}
+	return nil
 }

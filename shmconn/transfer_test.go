@@ -2,6 +2,7 @@ package shmconn_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -13,7 +14,7 @@ import (
 	"github.com/carp-rpc/carp-go/shmconn"
 )
 
-func init() { roles["echo"] = echo }
+var _ = role("echo", echo)
 
 // echo listens at its first argument with the configuration named by the second, and
 // sends back what it gets on each connection.
@@ -29,8 +30,11 @@ func echo(c *testproc.Child) error {
 	}()
 	for {
 		conn, err := l.Accept()
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return nil
+		}
+		if err != nil {
+			return err
 		}
 		go func() {
 			pass(conn.(*shmconn.Conn), conn.(*shmconn.Conn))

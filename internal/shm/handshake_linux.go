@@ -34,7 +34,7 @@ func Connect(conn *net.UnixConn, opt *Options) (*Session, error) {
 	defer in.close()
 	for {
 		sess, err := takeOffer(conn, in, opt, peer)
-		if werr != nil && err != nil && !errors.Is(err, ErrRefused) {
+		if werr != nil && err != nil && !errors.Is(err, ErrRefused) && !errors.Is(err, ErrNotShm) {
 			return nil, werr
 		}
 		if sess != nil || err != nil {
@@ -146,7 +146,7 @@ func offerEach(conn *net.UnixConn, off offer, backings []Backing, peer PeerCred)
 func makeOffer(conn *net.UnixConn, off offer) (seg *Segment, why string, err error) {
 	seg, fd, makeErr := createSegment(&off)
 	if makeErr != nil {
-		return nil, "the listener could not make it: " + makeErr.Error(), nil
+		return nil, "the listener could not make it: " + makeErr.Error(), nil //nolint:nilerr // the next backing may do
 	}
 	err = sendWithFD(conn, frame(kindOffer, off), fd)
 	if fd >= 0 {

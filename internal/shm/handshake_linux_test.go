@@ -315,7 +315,7 @@ func TestLongerMessagesAreFine(t *testing.T) {
 
 func TestMessagesCutShort(t *testing.T) {
 	for _, body := range [][]byte{options().hello().append(nil), legalOffer().append(nil), ack{reason: "x"}.append(nil), refusal{"x"}.append(nil)} {
-		for n := range len(body) {
+		for n := range body {
 			_, e1 := parseHello(body[:n])
 			_, e2 := parseOffer(body[:n])
 			_, e3 := parseAck(body[:n])

@@ -86,7 +86,7 @@ func openSysV(id int, caps capacities, peer PeerCred) (*Segment, error) {
 func checkSysV(st *unix.SysvShmDesc, caps capacities, peer PeerCred) error {
 	const removed = 0o1000 // SHM_DEST
 	ours := st.Perm.Mode&0o777 == sysvMode && st.Perm.Mode&removed != 0 && st.Perm.Key == 0
-	if !ours || st.Perm.Cuid != peer.UID || st.Perm.Uid != peer.UID || uint64(st.Segsz) != uint64(caps.segmentSize()) {
+	if !ours || st.Perm.Cuid != peer.UID || st.Perm.Uid != peer.UID || int(st.Segsz) != caps.segmentSize() {
 		return fmt.Errorf("segment of %d bytes, key %#x, mode %#o, uid %d: want %d bytes, 0, %#o, %d: %w",
 			st.Segsz, st.Perm.Key, st.Perm.Mode, st.Perm.Uid, caps.segmentSize(), removed|sysvMode, peer.UID, errOtherSegment)
 	}

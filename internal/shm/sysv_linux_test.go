@@ -15,10 +15,10 @@ import (
 	"github.com/carp-rpc/carp-go/internal/testproc"
 )
 
-func init() {
-	roles["sysv-half-made"] = sysvHalfMade
-	roles["sysv-shakes"] = sysvShakes
-}
+var (
+	_ = role("sysv-half-made", sysvHalfMade)
+	_ = role("sysv-shakes", sysvShakes)
+)
 
 var sysvCaps = capacities{MinRing, MinRing}
 
