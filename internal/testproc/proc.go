@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 )
@@ -45,7 +46,7 @@ func Start(tb testing.TB, role string, args ...string) *Proc {
 		tb.Fatalf("testproc: start %s: find the test binary: %v", role, err)
 	}
 	cmd := exec.Command(self, args...)
-	cmd.Env = append(os.Environ(), roleEnv+"="+role)
+	cmd.Env = append(os.Environ(), roleEnv+"="+role, raceEnv+"="+childRace(os.Getenv(raceEnv)))
 	cmd.WaitDelay = pipeDelay
 	log := &stderrLog{tb: tb, role: role}
 	p := &Proc{tb: tb, role: role, cmd: cmd, lines: newLineQueue(), exited: make(chan struct{})}
@@ -62,6 +63,15 @@ func Start(tb testing.TB, role string, args ...string) *Proc {
 		log.close()
 	})
 	return p
+}
+
+// raceEnv sets up the race detector. A process built with it sleeps for a second
+// before it exits, which suites of many short children would spend most of their
+// time on. A role that has returned has nothing left to race with.
+const raceEnv = "GORACE"
+
+func childRace(settings string) string {
+	return strings.TrimSpace(settings + " atexit_sleep_ms=10")
 }
 
 func (p *Proc) reap() {
