@@ -84,7 +84,7 @@ func New(link Link, opt Options) (*Conn, error) {
 		opt.MaxHandlers = MaxStreams
 	}
 	c := &Conn{link: link, opt: opt, done: make(chan struct{}), gone: make(chan struct{})}
-	c.w.init(link.TX())
+	c.w.init(link.TX(), opt.Spin, &c.ending)
 	c.lead.init(link.RX(), opt.Spin)
 	c.worker.wake = make(chan struct{}, 1)
 	c.runners = make(chan *Stream)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,7 +38,7 @@ func raw(tb testing.TB, ring int, opt Options) (*Conn, *rawPeer) {
 		tb.Fatal("the peer's session is closed")
 	}
 	p := &rawPeer{tb: tb, c: c, s: b}
-	p.w.init(b.TX())
+	p.w.init(b.TX(), 0, new(atomic.Bool))
 	tb.Cleanup(func() {
 		c.Close()
 		b.Release()
@@ -151,7 +152,7 @@ func requestBlock(r *Request, message []byte) []byte {
 // bytes writes bytes that are no frame, perhaps.
 func (p *rawPeer) bytes(b []byte) {
 	p.tb.Helper()
-	for len(b) > 0 {
+	for len(b) > 0 && p.c.Err() == nil {
 		n, err := p.s.TX().Write(b)
 		if err != nil {
 			p.tb.Fatal(err)

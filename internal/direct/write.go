@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/carp-rpc/carp-go/internal/shm"
 )
@@ -15,11 +17,25 @@ type writing struct {
 	most  int  // bytes of payload in a frame
 	dead  bool // the memory may be gone
 	queue []*turn
+	spin  roomSpin         // of the first in the queue
 	owed  map[owing]uint64 // control frames that did not fit
 }
 
 // turn is a sender's place in the queue for room.
-type turn struct{ wake chan struct{} }
+type turn struct {
+	wake chan struct{}
+	spun bool // since it was last woken
+}
+
+// roomSpin is what the first in the queue waits with before it sleeps. A peer that is
+// reading makes room in a moment.
+type roomSpin struct {
+	shm.Spinner
+
+	mark  uint64
+	need  int
+	ready func() bool
+}
 
 // owing names a control frame; there is one at most of each name, so what is owed is
 // bounded by the number of streams.
@@ -36,9 +52,11 @@ const reserve = 16 * (headerSize + frameAlign)
 // maxOwed bounds the control frames for a peer that doesn't read.
 const maxOwed = 4 * MaxStreams
 
-func (w *writing) init(tx *shm.Producer) {
+func (w *writing) init(tx *shm.Producer, spin time.Duration, ending *atomic.Bool) {
 	w.tx = tx
 	w.most = maxPayload(tx.Cap())
+	w.spin.Max = spin
+	w.spin.ready = func() bool { return w.tx.RoomAfter(w.spin.mark) >= w.spin.need || ending.Load() }
 	w.owed = map[owing]uint64{}
 }
 
@@ -136,11 +154,17 @@ func (c *Conn) sendInTurn(ctx context.Context, h header, a, b []byte) error {
 			return c.reason
 		}
 		if w.queue[0] == t {
-			w.tx.Announce() // S1; putNext re-checks
+			if t.spun {
+				w.tx.Announce() // S1; putNext re-checks
+			}
 			ok, err := w.putNext(h, a, b)
 			if ok || err != nil {
 				w.leave(t)
 				return c.sent(err)
+			}
+			if !t.spun {
+				c.spinForRoom(t, len(a)+len(b))
+				continue
 			}
 		}
 		w.mu.Unlock()
@@ -154,6 +178,22 @@ func (c *Conn) sendInTurn(ctx context.Context, h header, a, b []byte) error {
 	}
 }
 
+// spinForRoom waits a moment for room for a frame with n bytes of payload, for the first in the
+// queue. It is called with w.mu locked, and unlocks it meanwhile.
+func (c *Conn) spinForRoom(t *turn, n int) {
+	w := &c.w
+	size := frameSize(n)
+	w.spin.mark, w.spin.need = w.tx.Mark(), w.padFor(size)+size+reserve
+	w.mu.Unlock()
+	if c.link.Acquire() {
+		t.spun = !w.spin.Spin(w.spin.ready)
+		c.link.Release()
+	} else {
+		t.spun = true
+	}
+	w.mu.Lock()
+}
+
 // awaitTurn sleeps until it is t's turn to try. If nobody reads, the caller reads a little
 // first: the peer may be waiting for us to do that before it makes room.
 func (c *Conn) awaitTurn(ctx context.Context, t *turn) error {
@@ -163,6 +203,7 @@ func (c *Conn) awaitTurn(ctx context.Context, t *turn) error {
 	}
 	select {
 	case <-t.wake:
+		t.spun = false
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

@@ -84,6 +84,14 @@ func (p *Producer) Free(want int) (int, error) {
 	return len(p.buf) - int(p.tail-head), nil
 }
 
+// Mark is where the producer stands, for RoomAfter.
+func (p *Producer) Mark() uint64 { return p.tail }
+
+// RoomAfter tells how many bytes would be free if the producer stood at mark. It may be
+// called while others use the producer. It is a hint, because nothing is checked: what
+// it says is for [Producer.Free] to confirm.
+func (p *Producer) RoomAfter(mark uint64) int { return len(p.buf) - int(mark-p.w.head.Load()) }
+
 // Space is the first n free bytes, in one piece or, where they wrap, in two.
 // n must not be more than Free said.
 func (p *Producer) Space(n int) (a, b []byte) { return pieces(p.buf, p.tail, n) }
