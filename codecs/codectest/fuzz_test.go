@@ -10,9 +10,6 @@ import (
 	"github.com/carp-rpc/carp-go/codecs/msgpack"
 )
 
-// size is that of the largest messages that gRPC accepts unless told otherwise.
-const size = 4 << 20
-
 // whole returns about size bytes: head, pieces, tail.
 func whole(head, piece, tail string) []byte {
 	n := (size - len(head) - len(tail)) / len(piece)
@@ -32,7 +29,7 @@ var hostileMsgpack = map[string][]byte{
 	"a string that is not there":           {0xdb, 0xff, 0xff, 0xff, 0xff},
 	"bytes that are not there":             {0xc6, 0xff, 0xff, 0xff, 0xff},
 	"an extension that is not there":       {0xc9, 0xff, 0xff, 0xff, 0xff, 4},
-	"an array as long as what follows":     append([]byte{0xdd, 0, 0x40, 0, 0}, bytes.Repeat([]byte{0xdd}, 0x400000)...),
+	"an array as long as what follows":     append([]byte{0xdd, 0, size >> 16, 0, 0}, bytes.Repeat([]byte{0xdd}, size)...),
 	"arrays in arrays":                     whole("", "\x91", "\xc0"),
 	"maps in maps":                         whole("", "\x81\x01", "\xc0"),
 	"named types in arrays":                whole("", "\x91\xc7\xff\x04\xa1n", "\xc0"),
@@ -62,10 +59,10 @@ func integerKeys() []byte {
 }
 
 func textKeys() []byte {
-	const n = 900_000
+	const n = min(size/5, 90*90*90) // as many as there are keys below
 	b := []byte{0xdf, 0, byte(n >> 16), byte(n >> 8 & 0xff), byte(n & 0xff)}
 	for i := range n {
-		b = append(b, 0xa3, byte(' '+i%90), byte(' '+i/90%90), byte(' '+i/8100%120), 0xc0)
+		b = append(b, 0xa3, byte(' '+i%90), byte(' '+i/90%90), byte(' '+i/8100%90), 0xc0)
 	}
 	return b
 }
