@@ -196,6 +196,9 @@ func TestFailedCheckComesWithItsTrace(t *testing.T) {
 	if at := strings.Index(r.Trace, "reader"); at < 0 || at > strings.Index(r.Trace, "writer") {
 		t.Errorf("the trace doesn't show the reader first:\n%s", r.Trace)
 	}
+	if !strings.Contains(r.Trace, "explore_test.go:") {
+		t.Errorf("the trace doesn't say where the steps are:\n%s", r.Trace)
+	}
 }
 
 func TestPanicIsFound(t *testing.T) {
@@ -243,6 +246,34 @@ func TestDaemonNeedNotEnd(t *testing.T) {
 	})
 	if r.Err != nil || unwound != r.Runs {
 		t.Errorf("%d of %d runs unwound it: %v", unwound, r.Runs, r.Err)
+	}
+}
+
+// TestCrashAtEachStep has a thread crash in place of each of its steps in turn. What it
+// leaves behind is cleared up by what follows the crash.
+func TestCrashAtEachStep(t *testing.T) {
+	for lives := 0; ; lives++ {
+		crashed := false
+		got := outcomes(t, func(s *explore.Schedule) func() string {
+			crashed = false
+			var x, over atomic.Uint32
+			s.GoUntil("mortal", lives, func() {
+				x.Add(1)
+				x.Add(1)
+			}, func() {
+				crashed = true
+				over.Store(1)
+			})
+			return func() string { return fmt.Sprint(x.Load(), over.Load()) }
+		})
+		if !crashed {
+			wantOutcomes(t, got, "2 0")
+			if lives != 2 {
+				t.Errorf("it had %d steps, want 2", lives)
+			}
+			return
+		}
+		wantOutcomes(t, got, fmt.Sprint(lives, 1))
 	}
 }
 

@@ -16,6 +16,7 @@ type op struct {
 	object  any // a pointer: what is touched
 	kind    Kind
 	enabled func() bool // nil is always
+	where   string      // file and line, in a run that is to be printed
 }
 
 func (o op) ready() bool { return o.enabled == nil || o.enabled() }
@@ -25,9 +26,11 @@ func (o op) depends(other op) bool {
 	return o.object == other.object && (o.kind != Read || other.kind != Read)
 }
 
-// swaps tells whether two steps that depend on each other could both be next.
+// swaps tells whether two steps that depend on each other could both be next. One thread
+// has the lock that it gives back, so no other can take it or give it back then.
 func (o op) swaps(other op) bool {
-	return o.depends(other) && o.kind != Release && other.kind != Release
+	locks := o.kind >= Acquire && other.kind >= Acquire
+	return o.depends(other) && !(locks && (o.kind == Release || other.kind == Release))
 }
 
 // threads is a set of threads, by id.

@@ -30,7 +30,7 @@ func TestReductionLosesNoOutcome(t *testing.T) {
 
 // instruction is one step of a random program.
 type instruction struct {
-	do     string // load, store, lock, free, put, take
+	do     string // load, store, lock, trylock, free, put, take
 	object int
 }
 
@@ -48,7 +48,8 @@ func randomProgram(seed uint64) program {
 			case 2, 3:
 				p[i] = append(p[i], instruction{"store", object})
 			case 4:
-				p[i] = append(p[i], instruction{"lock", object}, instruction{"store", 1 - object}, instruction{"free", object})
+				do := []string{"lock", "trylock"}[rng.IntN(2)]
+				p[i] = append(p[i], instruction{do, object}, instruction{"store", 1 - object}, instruction{"free", object})
 			case 5:
 				p[i] = append(p[i], instruction{"put", object}, instruction{"take", 1 - object})
 			}
@@ -60,6 +61,7 @@ func randomProgram(seed uint64) program {
 // run does the instructions of a thread; what it loads decides what it stores.
 func run(code []instruction, vars, locks, tokens *[2]int, saw *strings.Builder) {
 	last := 1
+	held := [2]bool{}
 	for _, in := range code {
 		switch x := &vars[in.object]; in.do {
 		case "load":
@@ -72,11 +74,19 @@ func run(code []instruction, vars, locks, tokens *[2]int, saw *strings.Builder) 
 		case "lock":
 			l := &locks[in.object]
 			When(l, Acquire, func() bool { return *l == 0 })
+			*l, held[in.object] = 1, true
+		case "trylock":
+			l := &locks[in.object]
+			Touch(l, Write)
+			held[in.object] = *l == 0
+			fmt.Fprint(saw, " ", held[in.object])
 			*l = 1
 		case "free":
-			l := &locks[in.object]
-			Touch(l, Release)
-			*l = 0
+			if held[in.object] {
+				l := &locks[in.object]
+				Touch(l, Release)
+				*l = 0
+			}
 		case "put":
 			k := &tokens[in.object]
 			Touch(k, Write)
@@ -93,7 +103,7 @@ func (p program) outcomes(t *testing.T, opt Options) (seen map[string]bool, runs
 	t.Helper()
 	seen = map[string]bool{}
 	e := explorer{opt: opt}
-	e.opt.MaxRuns, e.opt.MaxSteps = 1<<40, 1000
+	e.opt.MaxRuns, e.opt.MaxSteps = 1<<30, 1000
 	e.body = func(s *Schedule) {
 		var vars, locks, tokens [2]int
 		saw := make([]strings.Builder, len(p))
@@ -111,7 +121,7 @@ func (p program) outcomes(t *testing.T, opt Options) (seen map[string]bool, runs
 	}
 	for {
 		runs++
-		s, err := e.run()
+		s, err := e.run(false)
 		if err != nil {
 			if s.panicked() != nil {
 				t.Fatal(err)

@@ -58,9 +58,10 @@ func Run(opt Options, body func(*Schedule)) Result {
 	var r Result
 	for r.Runs < opt.MaxRuns {
 		r.Runs++
-		s, err := e.run()
+		s, err := e.run(false)
 		r.Steps = max(r.Steps, len(s.trace))
 		if err != nil {
+			s, _ = e.run(true)
 			r.Err, r.Trace = err, s.String()
 			return r
 		}
@@ -73,9 +74,12 @@ func Run(opt Options, body func(*Schedule)) Result {
 }
 
 // run repeats the picks of the nodes and goes on from there, adding nodes, to the end.
-func (e *explorer) run() (*Schedule, error) {
+func (e *explorer) run(traced bool) (*Schedule, error) {
 	s := &Schedule{}
 	e.body(s)
+	for _, t := range s.threads {
+		t.traced = traced
+	}
 	defer s.stop()
 	s.start()
 	known := len(e.nodes)

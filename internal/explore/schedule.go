@@ -15,6 +15,7 @@ type Schedule struct {
 	atEnd   []func() error
 	trace   []step
 	objects map[any]*object
+	numbers int // of objects, given so far
 }
 
 // Go adds a thread. All threads are added before the first one runs.
@@ -29,6 +30,18 @@ func (s *Schedule) Go(name string, body func()) {
 func (s *Schedule) Daemon(name string, body func()) {
 	s.Go(name, body)
 	s.threads[len(s.threads)-1].daemon = true
+}
+
+// GoUntil adds a thread that crashes in place of its step number lives, counted from
+// zero, as when its process is killed: it takes no more steps, though its deferred
+// functions run. What the kernel does then is for after to do.
+func (s *Schedule) GoUntil(name string, lives int, body, after func()) {
+	var t *thread
+	s.Go(name, func() {
+		t.lives = lives
+		t.mortal(body, after)
+	})
+	t = s.threads[len(s.threads)-1]
 }
 
 // AtEnd adds a check for the end of a run in which all threads ended.
@@ -46,6 +59,8 @@ type object struct {
 	steps []int // indices into the trace
 	reads clock // joined clocks of all steps
 	write clock // joined clocks of those that don't read
+
+	number int // in a printed trace
 }
 
 func (s *Schedule) object(key any) *object {
@@ -151,19 +166,24 @@ func (s *Schedule) stop() {
 	}
 }
 
-// name is a name for an object in a printed trace.
+// name is a name for an object: its own, or a number in the order of appearance.
 func (s *Schedule) name(object any) string {
 	if n, ok := object.(fmt.Stringer); ok {
 		return n.String()
 	}
-	return fmt.Sprintf("%T %p", object, object)
+	o := s.object(object)
+	if o.number == 0 {
+		s.numbers++
+		o.number = s.numbers
+	}
+	return fmt.Sprintf("%T #%d", object, o.number)
 }
 
 // String is the run step by step.
 func (s *Schedule) String() string {
 	var b strings.Builder
 	for i, st := range s.trace {
-		fmt.Fprintf(&b, "%4d %-12s %s %s\n", i+1, s.threads[st.thread].name, kindNames[st.kind], s.name(st.object))
+		fmt.Fprintf(&b, "%4d %-12s %s %-24s %s\n", i+1, s.threads[st.thread].name, kindNames[st.kind], s.name(st.object), st.where)
 	}
 	return b.String()
 }

@@ -3,7 +3,10 @@ package explore
 import (
 	"fmt"
 	"iter"
+	"path/filepath"
+	"runtime"
 	"runtime/debug"
+	"strings"
 )
 
 // current is the thread that is running now, or nil outside an exploration. Only
@@ -24,7 +27,11 @@ func When(object any, kind Kind, enabled func() bool) (explored bool) {
 	if t == nil {
 		return false
 	}
-	t.pause(op{object, kind, enabled})
+	o := op{object: object, kind: kind, enabled: enabled}
+	if t.traced {
+		o.where = caller()
+	}
+	t.pause(o)
 	return true
 }
 
@@ -44,16 +51,35 @@ type thread struct {
 	op      op
 	daemon  bool // doesn't have to end
 	done    bool
-	aborted bool
+	aborted bool  // being unwound
 	err     error // of a panic
 	clock   clock // of its latest step
+
+	traced bool // its steps say where they are
+	lives  int  // steps until it crashes; negative is never
 }
 
-// abort unwinds a thread whose run is over.
-type abort struct{}
+// What unwinds a thread.
+type (
+	abort struct{} // its run is over
+	crash struct{} // it reached its last step
+)
+
+// caller is the place in the explored code that is about to take a step.
+func caller() string {
+	var pcs [16]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])
+	for {
+		f, more := frames.Next()
+		ours := strings.Contains(f.Function, "/internal/explore.") || strings.Contains(f.Function, "/internal/explore/")
+		if !ours || !more {
+			return fmt.Sprintf("%s:%d %s", filepath.Base(f.File), f.Line, f.Function[strings.LastIndex(f.Function, "/")+1:])
+		}
+	}
+}
 
 func newThread(id int, name string, body func()) *thread {
-	t := &thread{id: id, name: name}
+	t := &thread{id: id, name: name, lives: -1}
 	t.next, t.stop = iter.Pull(func(yield func(struct{}) bool) {
 		t.yield = yield
 		defer func() {
@@ -77,11 +103,33 @@ func (t *thread) pause(o op) {
 	if t.aborted {
 		return // deferred functions run to their end
 	}
+	if t.lives == 0 {
+		t.aborted = true
+		panic(crash{})
+	}
+	t.lives--
 	t.op = o
 	if !t.yield(struct{}{}) {
 		t.aborted = true
 		panic(abort{})
 	}
+}
+
+// mortal runs body, and after if it crashes.
+func (t *thread) mortal(body, after func()) {
+	defer func() {
+		p := recover()
+		if _, crashed := p.(crash); !crashed {
+			if p != nil {
+				panic(p)
+			}
+			return
+		}
+		t.aborted = false
+		t.lives = -1
+		after()
+	}()
+	body()
 }
 
 // step takes the thread's pending step and goes on to its next.

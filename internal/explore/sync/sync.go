@@ -32,6 +32,18 @@ func (m *Mutex) Lock() {
 	m.locked = true
 }
 
+// TryLock takes the mutex if nobody has it.
+func (m *Mutex) TryLock() bool {
+	if !explore.Touch(m, explore.Write) {
+		return m.mu.TryLock()
+	}
+	if m.locked {
+		return false
+	}
+	m.locked = true
+	return true
+}
+
 // Unlock gives the mutex back.
 func (m *Mutex) Unlock() {
 	if !explore.Touch(m, explore.Release) {
