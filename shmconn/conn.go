@@ -34,10 +34,6 @@ func newConn(sess *shm.Session, local, remote Addr, cfg *resolved) *Conn {
 	spin := shm.Spinner{Max: cfg.spin(), Peer: sess.Info().Peer.PID}
 	c.rd.init(sess.RX(), spin, c.lookRead, func() { c.door.rouse(&c.rd) })
 	c.wr.init(sess.TX(), spin, c.lookWrite, func() { c.door.rouse(&c.wr) })
-	if info := sess.Info(); info.Why != "" {
-		cfg.Logger.Warn("shared memory of another kind than preferred",
-			"local", local.String(), "remote", remote.String(), "kind", info.Backing.String(), "reason", info.Why)
-	}
 	return c
 }
 

@@ -45,7 +45,7 @@ func dial(ctx context.Context, addr string, cfg *Config, protos []string) (*Conn
 		_ = conn.Close()
 		return nil, err
 	}
-	return newConn(sess, Addr{}, Addr{Name: addr}, r), nil
+	return open(sess, Addr{}, Addr{Name: addr}, r), nil
 }
 
 // connect is the handshake, bounded by ctx.

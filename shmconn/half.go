@@ -9,7 +9,7 @@ import (
 
 // half is what a Conn has for each direction.
 type half struct {
-	mu       sync.Mutex // held by the one Read or Write under way
+	mu       *sync.Mutex // held by the one Read or Write under way; see open
 	deadline deadline
 	ring     ring
 	spin     shm.Spinner // under mu
@@ -32,6 +32,7 @@ type ring interface {
 }
 
 func (h *half) init(r ring, spin shm.Spinner, look func() (bool, error), expired func()) {
+	h.mu = new(sync.Mutex)
 	h.ring, h.look = r, look
 	h.wake = make(chan struct{}, 1)
 	h.spin = spin

@@ -153,7 +153,7 @@ func (l *Listener) serve(g *guest) {
 		l.cfg.Logger.Info("shared-memory handshake failed", "addr", l.addr.String(), "error", err)
 		return
 	}
-	c := newConn(sess, l.addr, Addr{}, l.cfg)
+	c := open(sess, l.addr, Addr{}, l.cfg)
 	select {
 	case l.conns <- c:
 	case <-l.closed:

@@ -55,5 +55,5 @@ func pipe(cfg *Config) (*Conn, *Conn, error) {
 		return nil, nil, err
 	}
 	end := Addr{Name: "pipe"}
-	return newConn(dialled, end, end, r), newConn(other.sess, end, end, r), nil
+	return open(dialled, end, end, r), open(other.sess, end, end, r), nil
 }

@@ -35,6 +35,9 @@ type Producer struct {
 	head uint64 // the consumer's, as last loaded and checked
 	wake int    // free bytes below which a waiting producer is left asleep
 
+	resting bool // see trimmer: stir is to be called for the next byte
+	stir    func()
+
 	announced uint32 // counts Announce; atomic, for who waits on the doorbell
 }
 
@@ -118,6 +121,10 @@ func (p *Producer) Publish(n int) {
 	raceRelease()
 	p.tail += uint64(n)
 	p.w.tail.Store(p.tail) // P2; as W1 it comes before W2 in NeedWake
+	if p.resting {
+		p.resting = false
+		p.stir()
+	}
 }
 
 // NeedWake tells whether the consumer waits for the doorbell. It takes the announcement

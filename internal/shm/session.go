@@ -36,6 +36,7 @@ type Session struct {
 
 	ctl  *net.UnixConn
 	door doorbell
+	trim *trimmer // nil, or set by TrimWhenIdle
 
 	refs    atomic.Int64 // references to the mapping, and closedBit
 	unmap   sync.Once
@@ -164,6 +165,7 @@ func (s *Session) Close() {
 			break
 		}
 	}
+	s.trim.stop()
 	s.hangUp()
 	s.Release()
 }
