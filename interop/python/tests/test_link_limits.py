@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import grpc
 import pytest
@@ -92,3 +95,42 @@ def test_host_that_does_not_read(peer: FakePeer) -> None:
         assert session.wire.backlog() <= 1024 + 4 * (8 + 1024) + 1
         peer.reads.set()
         assert link.f.with_options(wait_for_ready=True)() == [[], {}]
+
+
+def slow_door(path: str, target: str, delay: float) -> socket.socket:
+    """A listener whose connections lead to `target`, but say nothing at first."""
+    door = socket.socket(socket.AF_UNIX)
+    door.bind(path)
+    door.listen()
+
+    def carry(source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+    def serve() -> None:
+        while True:
+            try:
+                outside, _ = door.accept()
+            except OSError:
+                return
+            threading.Event().wait(delay)
+            inside = socket.socket(socket.AF_UNIX)
+            inside.connect(target.removeprefix("unix://"))
+            for ends in ((outside, inside), (inside, outside)):
+                threading.Thread(target=carry, args=ends, daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    return door
+
+
+def test_host_that_is_slow_to_answer(peer: FakePeer, tmp_path_factory: Any) -> None:
+    """An attempt to connect was once given up after 50 ms, and so was every other."""
+    path = str(tmp_path_factory.mktemp("d") / "s")
+    door = slow_door(path, peer.target, 0.3)
+    try:
+        with Link(f"unix://{path}") as link:
+            assert link.f(1) == [[1], {}]
+    finally:
+        door.close()
