@@ -107,18 +107,25 @@ func TestUnreadBytesStay(t *testing.T) {
 	}
 }
 
-// A connection that is forgotten is closed when it is collected.
-func TestForgottenConnection(t *testing.T) {
-	leak.Check(t)
+// peerOfForgotten is one end of a connection on whose other end something was written, and
+// which nobody has any more.
+func peerOfForgotten(t *testing.T) *shmconn.Conn {
+	t.Helper()
 	a, b, err := shmconn.Pipe(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer b.Close()
 	if err := write(a); err != nil {
 		t.Fatal(err)
 	}
-	a = nil
+	return b
+}
+
+// A connection that is forgotten is closed when it is collected.
+func TestForgottenConnection(t *testing.T) {
+	leak.Check(t)
+	b := peerOfForgotten(t)
+	defer b.Close()
 	done := make(chan error)
 	go func() {
 		if err := read(b); err != nil {

@@ -16,10 +16,8 @@ var (
 	streamKey   = keyOf(func(ctx context.Context) { _ = grpc.ServerTransportStreamFromContext(ctx) })
 )
 
-type unasked struct{ int }
-
 // noKey is equal to no other key.
-var noKey any = &unasked{}
+var noKey any = new(int)
 
 // keyOf is the first key that ask asks a context for.
 func keyOf(ask func(context.Context)) any {

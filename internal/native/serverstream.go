@@ -176,8 +176,7 @@ func (c *serverCall) recv() (direct.Message, error) {
 }
 
 func (c *serverCall) recvError(err error) error {
-	var large *direct.MessageTooLargeError
-	if errors.As(err, &large) {
+	if large, ok := errors.AsType[*direct.MessageTooLargeError](err); ok {
 		return tooLarge(large)
 	}
 	if ctxErr := c.ctl.Err(); ctxErr != nil {
