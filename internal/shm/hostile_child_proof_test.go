@@ -21,10 +21,16 @@ import (
 	"github.com/carp-rpc/carp-go/internal/testproc"
 )
 
-func init() {
-	shm.Roles["hostile dialler"] = hostileDialler
-	shm.Roles["hostile listener"] = hostileListener
+// role adds a child process: var _ = role("name", function).
+func role(name string, f testproc.Role) struct{} {
+	shm.Roles[name] = f
+	return struct{}{}
 }
+
+var (
+	_ = role("hostile dialler", hostileDialler)
+	_ = role("hostile listener", hostileListener)
+)
 
 // hostileOptions ask for rings of any legal size.
 func hostileOptions(rng *rand.Rand) *shm.Options {
@@ -263,4 +269,3 @@ func harmless(err error) bool {
 	}
 	return false
 }
-

@@ -25,7 +25,7 @@ import (
 	"github.com/carp-rpc/carp-go/shmconn"
 )
 
-func init() { shm.Roles["honest"] = honest }
+var _ = role("honest", honest)
 
 // honest echoes on every connection.
 func honest(c *testproc.Child) error {
