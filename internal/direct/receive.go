@@ -47,7 +47,7 @@ func (s *Stream) takeHeader(block []byte) error {
 // result may be part of payload.
 func (s *Stream) gather(h header, payload []byte) ([]byte, error) {
 	if s.err != nil {
-		return nil, nil // it ended while the frame was looked at
+		return nil, nil //nolint:nilerr // it ended while the frame was looked at
 	}
 	if len(s.block)+len(payload) > MaxBlock+maxPayload(MaxBlock) {
 		return nil, violation("block of more than %d bytes", MaxBlock)
