@@ -24,7 +24,7 @@ func compare(ctx context.Context, out io.Writer, socket string, callers []*calle
 	var rows []*row
 	for _, c := range callers {
 		rows = append(rows, greetRow(c.transport, c.greeter))
-		for _, codec := range []string{"msgpack", "json", "carp"} {
+		for _, codec := range []string{"proto", "msgpack", "json", "carp"} {
 			r, err := addRow(ctx, c, codec)
 			if err != nil {
 				return err
@@ -42,7 +42,7 @@ func compare(ctx context.Context, out io.Writer, socket string, callers []*calle
 func greetRow(transport string, greeter greeterpb.GreeterClient) *row {
 	req := &greeterpb.GreetRequest{Name: "Ada"}
 	return &row{
-		transport: transport, codec: "protobuf", method: "Greeter.Greet",
+		transport: transport, codec: "proto", method: "Greeter.Greet",
 		call: func(ctx context.Context) error {
 			_, err := greeter.Greet(ctx, req)
 			return err

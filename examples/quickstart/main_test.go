@@ -41,14 +41,14 @@ func TestRun(t *testing.T) {
 		served = []string{"unix", "tcp"}
 	}
 	for pattern, times := range map[string]int{
-		`required  Calculator\.Add\(2, 3\) = 5\n`:                          len(served),
-		`by name   Calculator\.Div\(7, 2\) = 3\.5\n`:                       len(served),
-		`an error  .*division by zero\n`:                                   len(served),
-		`streamed  .*: Hello, Ada! Hello, Grace! Hello, Barbara!\n`:        len(served),
-		`unix, grpc-go +protobuf +Greeter\.Greet +[0-9.]+ µs .* 1\.00\n`:   1,
-		`(?m)^(shm|unix|tcp) +protobuf +Greeter\.Greet +[0-9.]+ µs`:        len(served),
-		`(?m)^(shm|unix|tcp) +(msgpack|json|carp) +Calculator\.Add +[0-9]`: 3 * len(served),
-		`(?m)^  (shm|unix|tcp) +Calculator\.Wait: Unavailable`:             len(served),
+		`required  Calculator\.Add\(2, 3\) = 5\n`:                                len(served),
+		`by name   Calculator\.Div\(7, 2\) = 3\.5\n`:                             len(served),
+		`an error  .*division by zero\n`:                                         len(served),
+		`streamed  .*: Hello, Ada! Hello, Grace! Hello, Barbara!\n`:              len(served),
+		`unix, grpc-go +proto +Greeter\.Greet +[0-9.]+ µs .* 1\.00\n`:            1,
+		`(?m)^(shm|unix|tcp) +proto +Greeter\.Greet +[0-9.]+ µs`:                 len(served),
+		`(?m)^(shm|unix|tcp) +(proto|msgpack|json|carp) +Calculator\.Add +[0-9]`: 4 * len(served),
+		`(?m)^  (shm|unix|tcp) +Calculator\.Wait: Unavailable`:                   len(served),
 	} {
 		if n := len(regexp.MustCompile(pattern).FindAllString(out.String(), -1)); n != times {
 			t.Errorf("%q occurs %d times in the output, want %d", pattern, n, times)
