@@ -117,7 +117,7 @@ func generate(ctx context.Context, plugin string, request *pluginpb.CodeGenerato
 func write(root string, response *pluginpb.CodeGeneratorResponse) error {
 	for _, file := range response.GetFile() {
 		name := filepath.Join(root, filepath.FromSlash(file.GetName()))
-		if err := os.WriteFile(name, []byte(file.GetContent()), 0o644); err != nil {
+		if err := os.WriteFile(name, []byte(file.GetContent()), 0o644); err != nil { //nolint:gosec // sources are for everybody to read
 			return err
 		}
 		fmt.Println(strings.TrimPrefix(name, root+string(filepath.Separator)))
