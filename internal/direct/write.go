@@ -220,7 +220,7 @@ func (w *writing) leave(t *turn) {
 			break
 		}
 	}
-	if len(w.queue) == 0 && len(w.owed) == 0 {
+	if len(w.queue) == 0 && len(w.owed) == 0 && !w.dead {
 		w.tx.Retract()
 	}
 	w.callUp()
