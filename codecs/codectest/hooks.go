@@ -64,6 +64,17 @@ type keeper struct{ decode func(any) error }
 
 func (k *keeper) DecodeValue(decode func(any) error) error { k.decode = decode; return nil }
 
+// patient is true if it can be, and otherwise satisfied with whatever is there.
+type patient struct{ truth bool }
+
+func (p *patient) DecodeValue(decode func(any) error) error {
+	var list []bool
+	if decode(&list) == nil && len(list) > 0 && list[0] {
+		p.truth = true
+	}
+	return nil
+}
+
 func hooks(t *testing.T, c Codec) {
 	var dynamic any
 	c.roundTrip(t, celsius{21500}, &dynamic)
@@ -114,6 +125,20 @@ func hooks(t *testing.T, c Codec) {
 	c.roundTrip(t, map[string]any{"A": map[string]any{"x": []any{1, map[string]any{}}}, "B": 5}, &rest)
 	if !rest.A.asked || rest.B != 5 {
 		t.Errorf("a value that a hook does not look at is skipped: %+v", rest)
+	}
+
+	var after struct {
+		A patient
+		B int
+	}
+	c.roundTrip(t, map[string]any{"A": []any{true, "no truth value", []any{}}, "B": 5}, &after)
+	if after.A.truth || after.B != 5 {
+		t.Errorf("a value that a hook gives up in the middle of is skipped: %+v", after)
+	}
+	var patients map[string]patient
+	c.roundTrip(t, struct{ A, B []bool }{[]bool{true}, []bool{false}}, &patients)
+	if !patients["A"].truth || patients["B"].truth {
+		t.Errorf("the value of a map's entry has nothing from the one before: %+v", patients)
 	}
 
 	var k keeper

@@ -108,6 +108,16 @@ func TestMismatch(t *testing.T) {
 	if _, err := none.Method("F").Split(body(0, int64(1))); err == nil || !strings.Contains(err.Error(), "field 1, which FRequest does not have") {
 		t.Errorf("an unknown field is refused: %v", err)
 	}
+	inner := newService(t, function("F", func(struct{ A int }) {}))
+	all, err := inner.Method("F").Split([]byte{0x0a, 4, 0x08, 1, 0x10, 2}) // fields 1 and 2 in field 1
+	if err != nil {
+		t.Fatal(err)
+	}
+	var a struct{ A int }
+	err = inner.Method("F").Decode(all.Named[0].Raw, reflect.ValueOf(&a).Elem())
+	if err == nil || !strings.Contains(err.Error(), "unknown field 2") {
+		t.Errorf("an unknown field inside of a message is refused: %v", err)
+	}
 	for _, bad := range [][]byte{{0x0a}, {0x0a, 5, 1}, {0x0b}, {0xff, 0xff}, {0x08}} {
 		if _, err := wide.Method("F").Split(bad); err == nil {
 			t.Errorf("%x is refused", bad)
