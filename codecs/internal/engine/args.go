@@ -14,23 +14,24 @@ const PositionalKey = "*"
 // positions are offsets into the body: a list of arguments, a map of arguments
 // by name, or such a map with an entry [PositionalKey].
 func (c *Checker) SplitArgs(r Reader, body []byte) (args.Arguments, error) {
-	var t Token
-	if err := r.Next(&t); err != nil {
+	if err := r.Next(&c.tok); err != nil {
 		return args.Arguments{}, err
 	}
-	switch t.Kind {
+	switch c.tok.Kind {
 	case List:
-		positional, err := c.splitList(r, body, &t.Frame)
+		positional, err := c.splitList(r, body)
 		return args.Arguments{Positional: positional}, err
 	case Map:
-		return c.splitMap(r, body, &t.Frame)
+		return c.splitMap(r, body)
 	default:
-		return args.Arguments{}, mismatch("a list or map of arguments", &t)
+		return args.Arguments{}, mismatch("a list or map of arguments", &c.tok)
 	}
 }
 
-// splitList cuts up the list that began with t.
-func (c *Checker) splitList(r Reader, body []byte, t *Frame) ([]args.Raw, error) {
+// splitList cuts up the list whose token has been read.
+func (c *Checker) splitList(r Reader, body []byte) ([]args.Raw, error) {
+	c.argList = c.tok.Frame
+	t := &c.argList
 	list := make([]args.Raw, 0, min(max(t.Len, 2), args.Max))
 	for {
 		more, err := r.More(t)
@@ -66,25 +67,26 @@ func (c *Checker) cut(r Reader, body []byte) (args.Raw, error) {
 	return args.Raw{Data: body[start:end:end]}, nil
 }
 
-func (c *Checker) splitMap(r Reader, body []byte, t *Frame) (args.Arguments, error) {
+// splitMap cuts up the map whose token has been read.
+func (c *Checker) splitMap(r Reader, body []byte) (args.Arguments, error) {
+	c.argMap = c.tok.Frame
+	t := &c.argMap
 	var all args.Arguments
-	var names keySet
-	set := names.open()
+	names := c.keys.open()
 	seen := false
-	var k Token
 	for {
 		more, err := r.More(t)
 		if err != nil || !more {
 			return all, err
 		}
-		if err := r.Key(t, &k); err != nil {
+		if err := r.Key(t, &c.tok); err != nil {
 			return all, err
 		}
-		if k.Kind != String {
-			return all, mismatch("the name of a parameter", &k)
+		if c.tok.Kind != String {
+			return all, mismatch("the name of a parameter", &c.tok)
 		}
-		name := string(k.Data)
-		if !names.add(&set, &k) {
+		name := string(c.tok.Data)
+		if !c.keys.add(&names, &c.tok) {
 			return all, Within(Key(name), cannot("an argument that is given twice"))
 		}
 		if err := r.Value(t); err != nil {
@@ -109,40 +111,33 @@ func (c *Checker) splitMap(r Reader, body []byte, t *Frame) (args.Arguments, err
 }
 
 func (c *Checker) splitPositional(r Reader, body []byte) ([]args.Raw, error) {
-	var t Token
-	if err := r.Next(&t); err != nil {
+	if err := r.Next(&c.tok); err != nil {
 		return nil, err
 	}
-	if t.Kind != List {
-		return nil, Within(Key(PositionalKey), mismatch("a list of arguments", &t))
+	if c.tok.Kind != List {
+		return nil, Within(Key(PositionalKey), mismatch("a list of arguments", &c.tok))
 	}
-	return c.splitList(r, body, &t.Frame)
+	return c.splitList(r, body)
 }
 
 // SplitResults checks and cuts up the reply body that r reads into n results.
 func (c *Checker) SplitResults(r Reader, body []byte, n int) ([]args.Raw, error) {
-	switch n {
-	case 0:
-		var t Token
-		if err := r.Next(&t); err != nil {
-			return nil, err
-		}
-		if t.Kind != Null {
-			return nil, mismatch("null, the function having no result", &t)
-		}
-		return nil, nil
-	case 1:
+	if n == 1 {
 		raw, err := c.cut(r, body)
 		return []args.Raw{raw}, err
 	}
-	var t Token
-	if err := r.Next(&t); err != nil {
+	if err := r.Next(&c.tok); err != nil {
 		return nil, err
 	}
-	if t.Kind != List {
-		return nil, mismatchCount(n, t.describe())
+	switch {
+	case n == 0 && c.tok.Kind == Null:
+		return nil, nil
+	case n == 0:
+		return nil, mismatch("null, the function having no result", &c.tok)
+	case c.tok.Kind != List:
+		return nil, mismatchCount(n, c.tok.describe())
 	}
-	list, err := c.splitList(r, body, &t.Frame)
+	list, err := c.splitList(r, body)
 	if err == nil && len(list) != n {
 		return nil, mismatchCount(n, plural(len(list), "result"))
 	}

@@ -1,8 +1,6 @@
 package engine
 
-import (
-	"fmt"
-)
+import "fmt"
 
 // Checker checks the shape of values, for one goroutine at a time.
 type Checker struct {
@@ -10,6 +8,8 @@ type Checker struct {
 	max  int // how deep lists, maps and named values may be nested
 	keys keySet
 	tokens
+
+	argMap, argList Frame // of a body that is cut up: it is no level of any value
 }
 
 // Check reads one value to its end and reports whether its shape is sound: nested

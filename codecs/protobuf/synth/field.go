@@ -24,7 +24,7 @@ type field struct {
 	optional bool // it can be told whether it is there
 
 	// append appends the field with value v, if it is to be written.
-	append func(e *encoder, b []byte, v reflect.Value) ([]byte, error)
+	append func(depth int, b []byte, v reflect.Value) ([]byte, error)
 
 	// merge merges a record of the field into v.
 	merge func(d *decoder, r record, v reflect.Value) error
@@ -83,11 +83,11 @@ func (b *builder) fillSingle(f *field, required bool) (err error) {
 	if f.optional {
 		zero = neverZero
 	}
-	f.append = func(e *encoder, b []byte, v reflect.Value) ([]byte, error) {
+	f.append = func(depth int, b []byte, v reflect.Value) ([]byte, error) {
 		if zero(v) {
 			return b, nil
 		}
-		return one.enc(e, protowire.AppendTag(b, num, one.wire), v)
+		return one.enc(depth, protowire.AppendTag(b, num, one.wire), v)
 	}
 	f.merge = one.set
 	return nil
@@ -109,11 +109,11 @@ func (b *builder) fillOptional(f *field) (err error) {
 	}
 	f.optional = f.one.kind != kindMessage
 	one, num := f.one, f.num
-	f.append = func(e *encoder, b []byte, v reflect.Value) ([]byte, error) {
+	f.append = func(depth int, b []byte, v reflect.Value) ([]byte, error) {
 		if v.IsNil() {
 			return b, nil
 		}
-		return one.enc(e, protowire.AppendTag(b, num, one.wire), v.Elem())
+		return one.enc(depth, protowire.AppendTag(b, num, one.wire), v.Elem())
 	}
 	f.merge = func(d *decoder, r record, v reflect.Value) error {
 		if err := d.Charge(int(elem.Size())); err != nil {
@@ -144,13 +144,13 @@ func (b *builder) fillList(f *field) (err error) {
 	return nil
 }
 
-func (f *field) appendPacked(e *encoder, b []byte, v reflect.Value) ([]byte, error) {
+func (f *field) appendPacked(depth int, b []byte, v reflect.Value) ([]byte, error) {
 	if v.Len() == 0 {
 		return b, nil
 	}
 	return appendSized(protowire.AppendTag(b, f.num, protowire.BytesType), func(b []byte) (_ []byte, err error) {
 		for i := range v.Len() {
-			if b, err = f.one.enc(e, b, v.Index(i)); err != nil {
+			if b, err = f.one.enc(depth, b, v.Index(i)); err != nil {
 				return nil, engine.Within(engine.Index(i), err)
 			}
 		}
@@ -158,10 +158,10 @@ func (f *field) appendPacked(e *encoder, b []byte, v reflect.Value) ([]byte, err
 	})
 }
 
-func (f *field) appendList(e *encoder, b []byte, v reflect.Value) (_ []byte, err error) {
+func (f *field) appendList(depth int, b []byte, v reflect.Value) (_ []byte, err error) {
 	for i := range v.Len() {
 		b = protowire.AppendTag(b, f.num, f.one.wire)
-		if b, err = f.one.enc(e, b, v.Index(i)); err != nil {
+		if b, err = f.one.enc(depth, b, v.Index(i)); err != nil {
 			return nil, engine.Within(engine.Index(i), err)
 		}
 	}
@@ -248,7 +248,7 @@ const (
 	entryCost = 16
 )
 
-func (f *field) appendMap(e *encoder, b []byte, v reflect.Value) ([]byte, error) {
+func (f *field) appendMap(depth int, b []byte, v reflect.Value) ([]byte, error) {
 	key := reflect.New(f.typ.Key()).Elem()
 	elem := reflect.New(f.typ.Elem()).Elem()
 	for iter := v.MapRange(); iter.Next(); {
@@ -256,7 +256,7 @@ func (f *field) appendMap(e *encoder, b []byte, v reflect.Value) ([]byte, error)
 		elem.SetIterValue(iter)
 		var err error
 		b, err = appendSized(protowire.AppendTag(b, f.num, protowire.BytesType), func(b []byte) ([]byte, error) {
-			return f.appendEntry(e, b, key, elem)
+			return f.appendEntry(depth, b, key, elem)
 		})
 		if err != nil {
 			return nil, engine.Within(engine.Index(key.Interface()), err)
@@ -265,12 +265,12 @@ func (f *field) appendMap(e *encoder, b []byte, v reflect.Value) ([]byte, error)
 	return b, nil
 }
 
-func (f *field) appendEntry(e *encoder, b []byte, key, elem reflect.Value) ([]byte, error) {
-	b, err := f.key.enc(e, protowire.AppendTag(b, numKey, f.key.wire), key)
+func (f *field) appendEntry(depth int, b []byte, key, elem reflect.Value) ([]byte, error) {
+	b, err := f.key.enc(depth, protowire.AppendTag(b, numKey, f.key.wire), key)
 	if err != nil {
 		return nil, err
 	}
-	return f.one.enc(e, protowire.AppendTag(b, numValue, f.one.wire), elem)
+	return f.one.enc(depth, protowire.AppendTag(b, numValue, f.one.wire), elem)
 }
 
 // mergeMap adds one entry. As protobuf has it, the last one of a key counts, and

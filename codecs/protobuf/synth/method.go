@@ -71,13 +71,13 @@ func (m *Method) Split(body []byte) (args.Arguments, error) {
 	if err != nil {
 		return args.Arguments{}, fmt.Errorf("proto: %w", err)
 	}
-	named := make([]args.NamedRaw, 0, len(pieces))
-	for i, raw := range pieces {
-		if f := m.request.fields[i]; raw.Data != nil || f.plural() {
-			named = append(named, args.NamedRaw{Name: f.jsonName, Raw: raw})
+	there := pieces[:0]
+	for i, p := range pieces {
+		if p.Raw.Data != nil || m.request.fields[i].plural() {
+			there = append(there, p)
 		}
 	}
-	return args.Arguments{Named: named}, nil
+	return args.Arguments{Named: there}, nil
 }
 
 // plural reports whether the field is a list or map.
@@ -86,11 +86,15 @@ func (f *field) plural() bool { return f.repeated || f.key != nil }
 // split cuts a message into its fields. The piece of a field that is not there has
 // nil data. The records of one field are usually next to each other, and then the
 // piece is a part of body; else it is a copy.
-func split(m *message, body []byte, first int) ([]args.Raw, error) {
-	pieces := make([]args.Raw, len(m.fields))
-	ends := make([]int, len(m.fields)) // of the piece in body, or -1 for a copy
-	for i := range pieces {
-		pieces[i].Param = first + i
+func split(m *message, body []byte, first int) ([]args.NamedRaw, error) {
+	pieces := make([]args.NamedRaw, len(m.fields))
+	for i, f := range m.fields {
+		pieces[i] = args.NamedRaw{Name: f.jsonName, Raw: args.Raw{Param: first + i}}
+	}
+	var few [8]int
+	ends := few[:] // of the piece in body, or -1 for a copy
+	if len(pieces) > len(few) {
+		ends = make([]int, len(pieces))
 	}
 	for at := 0; at < len(body); {
 		r, err := next(body[at:])
@@ -101,7 +105,7 @@ func split(m *message, body []byte, first int) ([]args.Raw, error) {
 			return nil, &value.Error{Got: fmt.Sprintf("field %d, which %s does not have", r.num, m.name)}
 		}
 		i := int(r.num - 1)
-		p := &pieces[i].Data
+		p := &pieces[i].Raw.Data
 		start := at
 		at += r.size
 		switch {
@@ -208,7 +212,7 @@ func (f *field) appendArg(b []byte, v reflect.Value) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f.append(&encoder{}, b, v)
+	return f.append(0, b, v)
 }
 
 // assignable returns v as a value of type t.
@@ -265,12 +269,14 @@ func (m *Method) SplitResults(body []byte, n int) ([]args.Raw, error) {
 	if err != nil {
 		return nil, fmt.Errorf("proto: %w", err)
 	}
-	for i, raw := range pieces {
-		if f := m.response.fields[i]; raw.Data == nil && !f.plural() && !canBeNil(f.typ) {
-			return nil, fmt.Errorf("proto: %w", &value.Error{Path: f.jsonName, Want: f.typ.String(), Got: "nothing"})
+	results := make([]args.Raw, n)
+	for i, p := range pieces {
+		if f := m.response.fields[i]; p.Raw.Data == nil && !f.plural() && !canBeNil(f.typ) {
+			return nil, fmt.Errorf("proto: %w", &value.Error{Path: p.Name, Want: f.typ.String(), Got: "nothing"})
 		}
+		results[i] = p.Raw
 	}
-	return pieces, nil
+	return results, nil
 }
 
 func canBeNil(t reflect.Type) bool {

@@ -52,7 +52,7 @@ func scalarForm(t reflect.Type) *single {
 
 var boolForm = &single{
 	kind: kindBool, wire: protowire.VarintType, packed: true, zero: reflect.Value.IsZero,
-	enc: func(_ *encoder, b []byte, v reflect.Value) ([]byte, error) {
+	enc: func(_ int, b []byte, v reflect.Value) ([]byte, error) {
 		return protowire.AppendVarint(b, protowire.EncodeBool(v.Bool())), nil
 	},
 	dec: func(_ *decoder, r record, v reflect.Value) error {
@@ -67,7 +67,7 @@ var boolForm = &single{
 func intForm(kind descriptorpb.FieldDescriptorProto_Type) *single {
 	return &single{
 		kind: kind, wire: protowire.VarintType, packed: true, zero: reflect.Value.IsZero,
-		enc: func(_ *encoder, b []byte, v reflect.Value) ([]byte, error) {
+		enc: func(_ int, b []byte, v reflect.Value) ([]byte, error) {
 			return protowire.AppendVarint(b, uint64(v.Int())), nil
 		},
 		dec: func(_ *decoder, r record, v reflect.Value) error {
@@ -83,7 +83,7 @@ func intForm(kind descriptorpb.FieldDescriptorProto_Type) *single {
 func uintForm(kind descriptorpb.FieldDescriptorProto_Type) *single {
 	return &single{
 		kind: kind, wire: protowire.VarintType, packed: true, zero: reflect.Value.IsZero,
-		enc: func(_ *encoder, b []byte, v reflect.Value) ([]byte, error) {
+		enc: func(_ int, b []byte, v reflect.Value) ([]byte, error) {
 			return protowire.AppendVarint(b, v.Uint()), nil
 		},
 		dec: func(_ *decoder, r record, v reflect.Value) error {
@@ -101,7 +101,7 @@ func zeroFloat(v reflect.Value) bool { return math.Float64bits(v.Float()) == 0 }
 
 var floatForm = &single{
 	kind: kindFloat, wire: protowire.Fixed32Type, packed: true, zero: zeroFloat,
-	enc: func(_ *encoder, b []byte, v reflect.Value) ([]byte, error) {
+	enc: func(_ int, b []byte, v reflect.Value) ([]byte, error) {
 		return protowire.AppendFixed32(b, math.Float32bits(float32(v.Float()))), nil
 	},
 	dec: func(_ *decoder, r record, v reflect.Value) error {
@@ -112,7 +112,7 @@ var floatForm = &single{
 
 var doubleForm = &single{
 	kind: kindDouble, wire: protowire.Fixed64Type, packed: true, zero: zeroFloat,
-	enc: func(_ *encoder, b []byte, v reflect.Value) ([]byte, error) {
+	enc: func(_ int, b []byte, v reflect.Value) ([]byte, error) {
 		return protowire.AppendFixed64(b, math.Float64bits(v.Float())), nil
 	},
 	dec: func(_ *decoder, r record, v reflect.Value) error {
@@ -123,7 +123,7 @@ var doubleForm = &single{
 
 var stringForm = &single{
 	kind: kindString, wire: protowire.BytesType, zero: reflect.Value.IsZero,
-	enc: func(_ *encoder, b []byte, v reflect.Value) ([]byte, error) {
+	enc: func(_ int, b []byte, v reflect.Value) ([]byte, error) {
 		s := v.String()
 		if err := checkText([]byte(s)); err != nil {
 			return nil, err
@@ -145,7 +145,7 @@ var stringForm = &single{
 // textForm is for types that are text by their own methods.
 var textForm = &single{
 	kind: kindString, wire: protowire.BytesType, zero: func(reflect.Value) bool { return false },
-	enc: func(_ *encoder, b []byte, v reflect.Value) ([]byte, error) {
+	enc: func(_ int, b []byte, v reflect.Value) ([]byte, error) {
 		text, err := addressed(v).Interface().(encoding.TextMarshaler).MarshalText()
 		if err != nil {
 			return nil, &value.Error{Got: v.Type().String(), Err: err}
@@ -183,7 +183,7 @@ func bytesForm(t reflect.Type) *single {
 	switch t.Kind() {
 	case reflect.Array:
 		s.zero = func(reflect.Value) bool { return false } // it has a length to check
-		s.enc = func(_ *encoder, b []byte, v reflect.Value) ([]byte, error) {
+		s.enc = func(_ int, b []byte, v reflect.Value) ([]byte, error) {
 			return protowire.AppendBytes(b, addressed(v).Elem().Bytes()), nil
 		}
 		s.dec = func(_ *decoder, r record, v reflect.Value) error {
@@ -195,7 +195,7 @@ func bytesForm(t reflect.Type) *single {
 		}
 	case reflect.String:
 		s.zero = reflect.Value.IsZero
-		s.enc = func(_ *encoder, b []byte, v reflect.Value) ([]byte, error) {
+		s.enc = func(_ int, b []byte, v reflect.Value) ([]byte, error) {
 			return protowire.AppendString(b, v.String()), nil
 		}
 		s.dec = func(d *decoder, r record, v reflect.Value) error {
@@ -207,7 +207,7 @@ func bytesForm(t reflect.Type) *single {
 		}
 	default:
 		s.zero = func(v reflect.Value) bool { return v.Len() == 0 }
-		s.enc = func(_ *encoder, b []byte, v reflect.Value) ([]byte, error) {
+		s.enc = func(_ int, b []byte, v reflect.Value) ([]byte, error) {
 			return protowire.AppendBytes(b, v.Bytes()), nil
 		}
 		s.dec = func(d *decoder, r record, v reflect.Value) error {

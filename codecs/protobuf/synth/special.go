@@ -29,7 +29,7 @@ func asMessage[T any, M proto.Message](to func(T) (M, error), from func(M) (T, e
 	f := &form{file: typ.Descriptor().ParentFile()}
 	f.single = single{
 		kind: kindMessage, message: string(typ.Descriptor().FullName()), wire: protowire.BytesType, zero: neverZero,
-		enc: func(_ *encoder, b []byte, v reflect.Value) ([]byte, error) {
+		enc: func(_ int, b []byte, v reflect.Value) ([]byte, error) {
 			m, err := to(v.Interface().(T))
 			if err != nil {
 				return nil, err
@@ -134,7 +134,7 @@ func valueForm(reflect.Type) *form {
 		file: md.ParentFile(),
 		single: single{
 			kind: kindMessage, message: string(md.FullName()), wire: protowire.BytesType, zero: neverZero,
-			enc: func(_ *encoder, b []byte, v reflect.Value) ([]byte, error) {
+			enc: func(_ int, b []byte, v reflect.Value) ([]byte, error) {
 				return appendSized(b, func(b []byte) ([]byte, error) { return carp.Codec{}.Append(b, v) })
 			},
 			dec: func(_ *decoder, r record, v reflect.Value) error {
@@ -157,7 +157,7 @@ func (b *builder) messageForm(t reflect.Type) *single {
 	b.imports[md.ParentFile().Path()] = md.ParentFile()
 	return &single{
 		kind: kindMessage, message: string(md.FullName()), wire: protowire.BytesType, zero: reflect.Value.IsNil,
-		enc: func(_ *encoder, b []byte, v reflect.Value) ([]byte, error) {
+		enc: func(_ int, b []byte, v reflect.Value) ([]byte, error) {
 			return appendMessage(b, v.Interface().(proto.Message))
 		},
 		dec: func(d *decoder, r record, v reflect.Value) error {
@@ -181,11 +181,11 @@ func (b *builder) pointerForm(t reflect.Type) (*single, error) {
 	}
 	s := *elem
 	s.zero = reflect.Value.IsNil
-	s.enc = func(e *encoder, b []byte, v reflect.Value) ([]byte, error) {
+	s.enc = func(depth int, b []byte, v reflect.Value) ([]byte, error) {
 		if v.IsNil() {
 			return nil, &value.Error{Got: "a nil pointer in a list or map, which protobuf has no form for"}
 		}
-		return elem.enc(e, b, v.Elem())
+		return elem.enc(depth, b, v.Elem())
 	}
 	s.dec = func(d *decoder, r record, v reflect.Value) error {
 		if v.IsNil() {

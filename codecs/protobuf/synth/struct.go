@@ -59,23 +59,21 @@ type structMessage struct {
 	*message
 }
 
-func (m *structMessage) enc(e *encoder, b []byte, v reflect.Value) ([]byte, error) {
-	if err := enter(&e.depth); err != nil {
+func (m *structMessage) enc(depth int, b []byte, v reflect.Value) ([]byte, error) {
+	if err := checkDepth(depth); err != nil {
 		return nil, err
 	}
-	b, err := appendSized(b, func(b []byte) ([]byte, error) { return m.appendFields(e, b, v) })
-	e.depth--
-	return b, err
+	return appendSized(b, func(b []byte) ([]byte, error) { return m.appendFields(depth+1, b, v) })
 }
 
-func (m *structMessage) appendFields(e *encoder, b []byte, v reflect.Value) ([]byte, error) {
+func (m *structMessage) appendFields(depth int, b []byte, v reflect.Value) ([]byte, error) {
 	for i, f := range m.fields {
 		x, ok := m.access[i].Get(v)
 		if !ok {
 			continue
 		}
 		var err error
-		if b, err = f.append(e, b, x); err != nil {
+		if b, err = f.append(depth, b, x); err != nil {
 			return nil, engine.Within(engine.Key(f.name), err)
 		}
 	}
@@ -83,9 +81,10 @@ func (m *structMessage) appendFields(e *encoder, b []byte, v reflect.Value) ([]b
 }
 
 func (m *structMessage) dec(d *decoder, r record, v reflect.Value) error {
-	if err := enter(&d.depth); err != nil {
+	if err := checkDepth(d.depth); err != nil {
 		return err
 	}
+	d.depth++
 	for data := r.data; len(data) > 0; {
 		r, err := next(data)
 		if err != nil {

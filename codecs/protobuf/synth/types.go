@@ -26,7 +26,7 @@ type single struct {
 	zero func(v reflect.Value) bool
 
 	// enc appends v without the tag, with its size where it has one.
-	enc func(e *encoder, b []byte, v reflect.Value) ([]byte, error)
+	enc func(depth int, b []byte, v reflect.Value) ([]byte, error)
 
 	// dec sets v to the value of r, whose type is wire. A message is merged into
 	// what v is already.

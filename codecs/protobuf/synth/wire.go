@@ -58,9 +58,7 @@ func wireError(n int) error {
 	return fmt.Errorf("not a protobuf message: %w", err)
 }
 
-// encoder and decoder hold what counts over a whole value.
-type encoder struct{ depth int }
-
+// decoder holds what counts over a whole value.
 type decoder struct {
 	depth int
 	engine.Budget
@@ -68,9 +66,9 @@ type decoder struct {
 
 func newDecoder(size int) *decoder { return &decoder{Budget: engine.NewBudget(size)} }
 
-// enter begins a message inside of another one.
-func enter(depth *int) error {
-	if *depth++; *depth > value.MaxDepth {
+// checkDepth is called for a message inside of depth others.
+func checkDepth(depth int) error {
+	if depth == value.MaxDepth {
 		return &value.Error{Got: fmt.Sprintf("nested deeper than %d levels", value.MaxDepth)}
 	}
 	return nil
