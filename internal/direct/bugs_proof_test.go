@@ -38,7 +38,7 @@ func TestSlotAfterCancel(t *testing.T) {
 	}()
 	p.until("the stream's end", func() bool { return c.out.find(s.id) == nil })
 	next := &Stream{c: c, ours: true}
-	if !c.out.add(next) {
+	if e, err := c.out.add(next); e != nil || err != nil {
 		t.Fatal("no slot")
 	}
 	if slotOf(next.id) == slotOf(first.stream) {

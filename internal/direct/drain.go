@@ -11,20 +11,29 @@ func (c *Conn) GoAway() {
 
 // Drained waits until no call of the peer's is under way, handlers included, or the
 // connection has ended.
-func (c *Conn) Drained() {
+func (c *Conn) Drained() { c.awaitHandlers(c.done) }
+
+// HandlersDone waits until no handler of the peer's calls runs, whatever becomes of the
+// connection. After Gone, none begins.
+func (c *Conn) HandlersDone() { c.awaitHandlers(nil) }
+
+// Handlers counts the handlers that run.
+func (c *Conn) Handlers() int { return int(c.handlers.Load()) }
+
+func (c *Conn) awaitHandlers(until <-chan struct{}) {
 	tick := time.NewTicker(drainEvery)
 	defer tick.Stop()
 	for c.handlers.Load() > 0 {
 		select {
 		case <-tick.C:
-		case <-c.done:
+		case <-until:
 			return
 		}
 	}
 }
 
-// drainEvery is how often Drained looks. A hot path that told it would pay for each
-// call what is wanted once in a connection's life.
+// drainEvery is how often one looks. A hot path that told would pay for each call what is
+// wanted once in a connection's life.
 const drainEvery = time.Millisecond
 
 // Draining tells whether the peer asked for no further calls.

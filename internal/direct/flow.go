@@ -37,7 +37,7 @@ type inbox struct {
 	always bool  // somebody will read, as soon as the message is there
 
 	reading bool // somebody waits in Recv
-	closed  bool // nobody will read any more
+	closed  bool // what comes in is dropped
 
 	window  int // what the reader's share is
 	granted int // bytes that the peer may still send
@@ -72,12 +72,16 @@ func (in *inbox) push(m Message) {
 	in.queue = append(in.queue, m)
 }
 
-// release frees what is held, and tells how much of the pool's that was.
-func (in *inbox) release() (lent, grown int) {
-	in.closed = true
+// drop frees what the reader has not taken.
+func (in *inbox) drop() {
 	for m, ok := in.pop(); ok; m, ok = in.pop() {
 		m.Free()
 	}
+}
+
+// close lets nothing more in, and tells how much of the pool's was lent.
+func (in *inbox) close() (lent, grown int) {
+	in.closed = true
 	if in.part.buf != nil {
 		Buffers.Put(in.part.buf)
 		in.part.buf, in.part.skip = nil, true
@@ -179,6 +183,9 @@ func (in *inbox) want() int {
 // consumed is told that the reader took a message that had cost n bytes. It tells how many
 // bytes go back to the pool, and how many to grant to the peer.
 func (in *inbox) consumed(n int) (repay, credit int) {
+	if in.closed {
+		return 0, 0
+	}
 	repay = min(n, in.lent)
 	in.lent -= repay
 	in.taken += n

@@ -19,9 +19,9 @@ type OpenOptions struct {
 }
 
 // Open opens a stream. It waits, within ctx, for room to send the request, and the
-// message of a unary call; if it fails, the peer has seen nothing that it would act on.
-// The error is ctx's, [ErrNoStream], [ErrGoAway], [ErrTooLarge] or the
-// connection's reason.
+// message of a unary call, and for others to end if as many streams are open as may be. If
+// it fails, the peer has seen nothing that it would act on. The error is ctx's, [ErrGoAway],
+// [ErrTooLarge] or the connection's reason.
 //
 // The stream lives until its trailer has come or it is canceled.
 func (c *Conn) Open(ctx context.Context, req *Request, opt *OpenOptions) (*Stream, error) {
@@ -33,8 +33,8 @@ func (c *Conn) Open(ctx context.Context, req *Request, opt *OpenOptions) (*Strea
 	}
 	s := &Stream{c: c, ours: true, credit: firstWindow}
 	s.inbox.init(opt.MaxRecv, opt.Unary)
-	if !c.out.add(s) {
-		return nil, ErrNoStream
+	if err := c.enter(ctx, s); err != nil {
+		return nil, err
 	}
 	if begun, err := s.request(ctx, req, opt); begun && err != nil {
 		s.Cancel(err)

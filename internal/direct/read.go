@@ -85,8 +85,11 @@ func (c *Conn) dispatch(h header, payload []byte) (*Stream, error) {
 	case kindRequest:
 		return c.onRequest(h, payload)
 	case kindGoAway:
-		if !c.goAway.Swap(true) && c.opt.OnGoAway != nil {
-			go c.opt.OnGoAway()
+		if !c.goAway.Swap(true) {
+			c.out.turnAway()
+			if c.opt.OnGoAway != nil {
+				go c.opt.OnGoAway()
+			}
 		}
 		return nil, nil
 	case kindPing:

@@ -70,6 +70,7 @@ func (c *Conn) onRequest(h header, payload []byte) (*Stream, error) {
 	s.method = c.opt.Handler.Method(&s.req)
 	s.inbox.init(s.method.MaxRecv, s.method.Unary)
 	if err := s.takeWhole(h, message); err != nil {
+		c.handlers.Add(-1)
 		return nil, err
 	}
 	if h.flags&flagEnd != 0 {
@@ -109,10 +110,12 @@ const maxIdleRunners = 8
 // runOn serves a stream, and others after it.
 func (c *Conn) runOn(s *Stream) {
 	for s != nil {
+		// The last handler may have set some, or whoever led when this
+		// goroutine was started.
+		pprof.SetGoroutineLabels(context.Background())
 		start := time.Now()
 		c.serve(s)
 		s.method.pace.took(time.Since(start))
-		pprof.SetGoroutineLabels(context.Background()) // the handler may have set some
 		s = c.nextStream()
 	}
 }
@@ -230,7 +233,10 @@ func (s *Stream) Finish(ctx context.Context, md metadata.MD, answer Answer, t *T
 	}
 	s.have |= sentTrailer
 	s.mu.Unlock()
-	_ = s.finish(ctx, md, answer, t) // nobody is left to be told
+	if err := s.finish(ctx, md, answer, t); err != nil {
+		s.c.in.remove(s)
+		s.control(kindCancel, cancelPlain) // without the answer, it has to do
+	}
 	s.Release()
 }
 
@@ -252,7 +258,7 @@ func (s *Stream) finish(ctx context.Context, md metadata.MD, answer Answer, t *T
 	// The peer may use the slot again as soon as it has the trailer, so the stream
 	// goes first. If it is gone, the peer has canceled it.
 	if !s.c.in.remove(s) {
-		return ErrCanceled
+		return nil
 	}
 	h := header{kind: kindTrailer, flags: flagFromIn, stream: s.id}
 	if md != nil {

@@ -54,9 +54,6 @@ var (
 	// was not looked at and may be sent again.
 	ErrRefused = errors.New("stream refused by the peer")
 
-	// ErrNoStream says that too many streams are open.
-	ErrNoStream = errors.New("too many streams")
-
 	// ErrTooLarge says that a request, header or trailer is larger than MaxBlock.
 	ErrTooLarge = errors.New("metadata above the limit")
 
@@ -276,10 +273,11 @@ func (s *Stream) spend(ctx context.Context, cost, want int) (int, error) {
 }
 
 // Cancel gives a stream up: nothing more will be received, and the peer is told unless
-// it has ended the stream itself. reason is what Recv returns then. It is for the end
-// that opened the stream.
+// it has ended the stream itself. reason is what Recv returns then, after the messages that
+// have come. It is for the end that opened the stream.
 func (s *Stream) Cancel(reason error) {
 	if !s.c.out.take(s) {
+		s.giveBack(false)
 		return
 	}
 	s.control(kindCancel, cancelPlain) // before the request of the slot's next stream
@@ -303,7 +301,7 @@ func (s *Stream) stop(reason error) {
 			signal(wake)
 		}
 	}
-	s.Release()
+	s.giveBack(!s.ours)
 	if notify != nil {
 		notify.Canceled()
 	}
@@ -311,9 +309,17 @@ func (s *Stream) stop(reason error) {
 
 // Release frees what the stream still holds of messages, when nobody will take
 // them any more.
-func (s *Stream) Release() {
+func (s *Stream) Release() { s.giveBack(true) }
+
+// giveBack gives back what the stream has of the connection's; nothing more comes in. What
+// came before stays for the reader of a stream that we opened and that ended early, but for
+// all: then nobody will read.
+func (s *Stream) giveBack(all bool) {
 	s.mu.Lock()
-	lent, grown := s.inbox.release()
+	lent, grown := s.inbox.close()
+	if all {
+		s.inbox.drop()
+	}
 	asked := s.inbox.asked
 	s.mu.Unlock()
 	if lent > 0 || grown > 0 || asked {

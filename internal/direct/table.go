@@ -14,7 +14,11 @@ type table struct {
 	free  []uint32 // of the opener
 	open  int
 
-	opened uint64 // so far
+	// Of the opener.
+	opened  uint64 // so far
+	limit   int    // of open; zero is MaxStreams
+	waiting []*entry
+	shut    bool // nothing is opened any more
 }
 
 type slot struct {
@@ -24,12 +28,28 @@ type slot struct {
 
 func slotOf(id uint64) uint32 { return uint32(id) }
 
-// add gives s a number. It fails if all slots are taken. It is the opener's way in.
-func (t *table) add(s *Stream) bool {
+// add gives s a number, or an entry to wait with if there are none to give. It is the opener's
+// way in.
+func (t *table) add(s *Stream) (*entry, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	switch {
+	case t.shut:
+		return nil, ErrGoAway
+	case len(t.waiting) == 0 && t.placeLocked(s):
+		return nil, nil
+	}
+	e := &entry{s: s, ready: make(chan struct{})}
+	t.waiting = append(t.waiting, e)
+	return e, nil
+}
+
+// placeLocked puts s into a slot. It fails if there is none.
+func (t *table) placeLocked(s *Stream) bool {
 	var i uint32
 	switch {
+	case t.limit > 0 && t.open >= t.limit:
+		return false
 	case len(t.free) > 0:
 		i = t.free[len(t.free)-1]
 		t.free = t.free[:len(t.free)-1]
@@ -108,6 +128,9 @@ func (t *table) reuse(s *Stream) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.free = append(t.free, slotOf(s.id))
+	if len(t.waiting) > 0 {
+		t.admitLocked()
+	}
 }
 
 // all is every stream.

@@ -1,6 +1,10 @@
 package direct
 
-import "sync/atomic"
+import (
+	"context"
+	"runtime/pprof"
+	"sync/atomic"
+)
 
 // A worker is a goroutine that reads and runs handlers in line. There is one at a time
 // that reads, more only while handlers block, and one is kept for the next time.
@@ -20,6 +24,7 @@ func (c *Conn) callWorker() {
 
 // work is a worker. It begins with the lead.
 func (c *Conn) work() {
+	pprof.SetGoroutineLabels(context.Background()) // those of who called it are not the handlers'
 	for c.readAndServe() && c.awaitWork() {
 	}
 }

@@ -137,7 +137,7 @@ func callError(err error) error {
 		return status.Error(codes.Unavailable, "connection given up: "+err.Error())
 	case errors.Is(err, direct.ErrTooLarge):
 		return status.Errorf(codes.Internal, "header list size to send violates the maximum size (%d bytes) set by server", direct.MaxBlock)
-	case errors.Is(err, direct.ErrRefused), errors.Is(err, direct.ErrGoAway), errors.Is(err, direct.ErrNoStream):
+	case errors.Is(err, direct.ErrRefused), errors.Is(err, direct.ErrGoAway):
 		return status.Error(codes.Unavailable, "the server takes no calls: "+err.Error())
 	}
 	return toStatus(err)
