@@ -50,5 +50,6 @@
 // # Data from a peer
 //
 // Everything is checked before it is decoded; see [Check]. What is decoded never
-// takes more than 64 times the memory that the data has, or 64 KiB.
+// takes more than 64 times the memory that the data has, or 64 KiB. Protobuf
+// messages are an exception: protojson decodes them, and bounds only their depth.
 package json
