@@ -39,8 +39,11 @@ func (c *Conn) poll(most int, worker bool) (n int, ready *Stream) {
 func (c *Conn) readFrame() (size int, s *Stream, err error) {
 	rx := c.lead.rx
 	avail, err := rx.Len(headerSize)
-	if err != nil || avail == 0 {
-		return 0, nil, err
+	if err != nil {
+		return 0, nil, violation("%w", err)
+	}
+	if avail == 0 {
+		return 0, nil, nil
 	}
 	if avail < headerSize {
 		return 0, nil, violation("%d bytes of a frame's header", avail)

@@ -74,8 +74,11 @@ func (w *writing) put(h header, a, b []byte, spare int) (bool, error) {
 	pad := w.padFor(size)
 	need := pad + size
 	free, err := w.tx.Free(need + spare)
-	if err != nil || free < need+spare {
-		return false, err
+	if err != nil {
+		return false, violation("%w", err)
+	}
+	if free < need+spare {
+		return false, nil
 	}
 	space, rest := w.tx.Space(need)
 	if pad > 0 {
