@@ -229,5 +229,15 @@ func (e *env) await(s *signal, what string) bool { return e.wait(s.c, what) }
 func (e *env) spawn(what string, f func()) (join func()) {
 	done := make(chan struct{})
 	go func() { defer close(done); f() }()
-	return func() { e.wait(done, what) }
+	return func() {
+		if e.wait(done, what) {
+			return
+		}
+		// The end of the case ends what the part does, if the stack notices. What comes
+		// next in the case must not run beside it: a stream is for one receiver.
+		select {
+		case <-done:
+		case <-time.After(e.limit):
+		}
+	}
 }
