@@ -175,12 +175,16 @@ func (l *Link) receiveReply(id uint64, r *carpv1.Reply) error {
 		l.expect(&c.flow, int64(size), func([]byte) { l.finish(c, resp) })
 		l.giveUp(c.arriving)
 	default:
+		var a *arrival
 		l.expect(&c.flow, int64(size), func(data []byte) {
-			l.pool.free += int64(size)
-			l.admit()
+			if !a.discard { // otherwise giveUp has given the room back
+				l.pool.free += int64(size)
+				l.admit()
+			}
 			resp.Payload = data
 			l.finish(c, resp)
 		})
+		a = c.arriving
 	}
 	return nil
 }
