@@ -3,6 +3,7 @@ package rpctest
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -233,11 +234,13 @@ func (e *env) spawn(what string, f func()) (join func()) {
 		if e.wait(done, what) {
 			return
 		}
-		// The end of the case ends what the part does, if the stack notices. What comes
-		// next in the case must not run beside it: a stream is for one receiver.
+		// The end of the case's time ends what the part does, if the stack notices.
+		// If not, the case is over: what comes next must not run beside it, for
+		// a stream has one receiver.
 		select {
 		case <-done:
 		case <-time.After(e.limit):
+			runtime.Goexit()
 		}
 	}
 }

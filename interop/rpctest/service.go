@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
@@ -57,6 +59,9 @@ type handlers struct {
 // echoUnary answers with the request.
 func echoUnary(_ context.Context, m *message) (*message, error) { return m, nil }
 
+// errNoHandler is what a method answers that a case doesn't mean to call.
+var errNoHandler = status.Error(codes.Unimplemented, "the case has no handler for this method")
+
 // desc describes the service. Every handler runs under the case's eyes, so
 // that the case ends after its handlers.
 func (h handlers) desc(e *env) *grpc.ServiceDesc {
@@ -65,6 +70,9 @@ func (h handlers) desc(e *env) *grpc.ServiceDesc {
 			StreamName: name, ClientStreams: client, ServerStreams: server,
 			Handler: func(_ any, ss grpc.ServerStream) error {
 				defer e.handling()()
+				if f == nil { // a broken stack lets calls through that should never get here
+					return errNoHandler
+				}
 				return f(ss)
 			},
 		}
@@ -96,7 +104,12 @@ func (h handlers) serveUnary(srv any, ctx context.Context, dec func(any) error, 
 	if err := dec(in); err != nil {
 		return nil, err
 	}
-	call := func(ctx context.Context, req any) (any, error) { return h.unary(ctx, req.(*message)) }
+	call := func(ctx context.Context, req any) (any, error) {
+		if h.unary == nil {
+			return nil, errNoHandler
+		}
+		return h.unary(ctx, req.(*message))
+	}
 	if interceptor == nil {
 		return call(ctx, in)
 	}

@@ -1,18 +1,35 @@
 package rpctest
 
 import (
+	"errors"
+
 	"google.golang.org/grpc"
 )
 
 // The steps of a streaming call, each taking down how it went.
 
+// noStream stands for a step on a stream that could not be opened, as happens when the
+// case's time is over.
+func (e *env) noStream() error {
+	e.client("no stream")
+	return errNoStream
+}
+
+var errNoStream = errors.New("no stream")
+
 func (e *env) send(cs grpc.ClientStream, s string) error {
+	if cs == nil {
+		return e.noStream()
+	}
 	err := cs.SendMsg(text(s))
 	e.client("send %s: %s", show(s), showError(err))
 	return err
 }
 
 func (e *env) recv(cs grpc.ClientStream) error {
+	if cs == nil {
+		return e.noStream()
+	}
 	m := new(message)
 	err := cs.RecvMsg(m)
 	e.client("receive: %s", showReply(m, err))
@@ -26,10 +43,18 @@ func (e *env) drain(cs grpc.ClientStream) {
 }
 
 func (e *env) closeSend(cs grpc.ClientStream) {
+	if cs == nil {
+		_ = e.noStream()
+		return
+	}
 	e.client("half-close: %s", showError(cs.CloseSend()))
 }
 
 func (e *env) header(cs grpc.ClientStream, keys ...string) {
+	if cs == nil {
+		_ = e.noStream()
+		return
+	}
 	md, err := cs.Header()
 	if len(keys) > 0 {
 		md = pick(md, keys...)
@@ -38,6 +63,10 @@ func (e *env) header(cs grpc.ClientStream, keys ...string) {
 }
 
 func (e *env) trailer(cs grpc.ClientStream, keys ...string) {
+	if cs == nil {
+		_ = e.noStream()
+		return
+	}
 	md := cs.Trailer()
 	if len(keys) > 0 {
 		md = pick(md, keys...)
