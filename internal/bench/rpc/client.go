@@ -43,7 +43,7 @@ func (c *caller) do() error {
 }
 
 func connect(_ context.Context, c bench.Case) (bench.Load, error) {
-	dial, err := dialer(c)
+	dial, err := dialWith(c)
 	if err != nil {
 		return bench.Load{}, err
 	}

@@ -38,6 +38,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	stacks := flags.String("stacks", "unix,shm,bufconn", "stacks to compare, the baseline first")
 	window := flags.String(setWindow, "", "bytes of the HTTP/2 windows (empty: gRPC's default)")
 	buffer := flags.String(setBuffer, "", "bytes of the read and write buffers (empty: gRPC's default)")
+	ring := flags.String(setRing, "", "bytes of shm's rings per direction (empty: the default)")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -50,7 +51,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 			continue
 		}
 		w = set(set(w, setWindow, *window), setBuffer, *buffer)
-		result, err := bench.Compare(ctx, *plan, each(w, strings.Split(*stacks, ",")))
+		result, err := bench.Compare(ctx, *plan, each(w, strings.Split(*stacks, ","), *ring))
 		if err != nil {
 			return err
 		}
@@ -70,11 +71,15 @@ func set(c bench.Case, name, value string) bench.Case {
 	return c.With(name, value)
 }
 
-func each(w bench.Case, stacks []string) []bench.Case {
+func each(w bench.Case, stacks []string, ring string) []bench.Case {
 	var cases []bench.Case
 	for _, s := range stacks {
-		w.Stack = s
-		cases = append(cases, w)
+		c := w
+		c.Stack = s
+		if s == shmStack {
+			c = set(c, setRing, ring)
+		}
+		cases = append(cases, c)
 	}
 	return cases
 }

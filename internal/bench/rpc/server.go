@@ -30,7 +30,7 @@ func serve(ctx context.Context, c bench.Case, ready func()) error {
 		<-ctx.Done()
 		return nil
 	}
-	lis, err := listen(c)
+	lis, err := listen(ctx, c)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/carp-rpc/carp-go/dialer"
 	"github.com/carp-rpc/carp-go/internal/bench"
 	"github.com/carp-rpc/carp-go/shmconn"
 )
@@ -20,10 +21,11 @@ const (
 	bufconnStack = "bufconn" // both ends in the client's process: the floor of any net.Conn
 )
 
-// Settings of gRPC, in Case.Set, for both ends.
+// Settings in Case.Set, for both ends.
 const (
 	setWindow = "window" // bytes of the HTTP/2 windows of streams and connections
 	setBuffer = "buffer" // bytes of the read and write buffers
+	setRing   = "ring"   // bytes of shm's rings, per direction
 )
 
 func serverOptions(c bench.Case) []grpc.ServerOption {
@@ -48,35 +50,43 @@ func dialOptions(c bench.Case) []grpc.DialOption {
 	return opts
 }
 
-func listen(c bench.Case) (net.Listener, error) {
+// target is where the two processes of a case meet.
+func target(c bench.Case) (string, error) {
 	switch c.Stack {
 	case unixStack:
-		return net.Listen("unix", c.Addr)
+		return "unix://" + c.Addr, nil
 	case shmStack:
-		return shmconn.Listen(c.Addr, nil)
+		return "shm://" + c.Addr, nil
 	default:
-		return nil, fmt.Errorf("unknown stack %q", c.Stack)
+		return "", fmt.Errorf("unknown stack %q", c.Stack)
 	}
+}
+
+func listen(ctx context.Context, c bench.Case) (net.Listener, error) {
+	t, err := target(c)
+	if err != nil {
+		return nil, err
+	}
+	return config(c).Listen(ctx, t)
+}
+
+// config is the balanced mode of shm, which is the default.
+func config(c bench.Case) *dialer.Config {
+	return &dialer.Config{Shm: &shmconn.Config{RingSize: c.Int(setRing)}}
 }
 
 type dialFunc func(ctx context.Context, _ string) (net.Conn, error)
 
-func dialer(c bench.Case) (dialFunc, error) {
-	switch c.Stack {
-	case unixStack:
-		return func(ctx context.Context, _ string) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, "unix", c.Addr)
-		}, nil
-	case shmStack:
-		return func(ctx context.Context, _ string) (net.Conn, error) {
-			return shmconn.Dial(ctx, c.Addr, nil)
-		}, nil
-	case bufconnStack:
+// dialWith is how the client connects: the same option of gRPC on all stacks.
+func dialWith(c bench.Case) (dialFunc, error) {
+	if c.Stack == bufconnStack {
 		lis := bufconn.Listen(256 << 10)
 		go func() { _ = newServer(c).Serve(lis) }()
 		return func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }, nil
-	default:
-		return nil, fmt.Errorf("unknown stack %q", c.Stack)
 	}
+	t, err := target(c)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, _ string) (net.Conn, error) { return config(c).Dial(ctx, t) }, nil
 }
