@@ -35,6 +35,7 @@ type clientConfig struct {
 	idleTimeout   *time.Duration
 	keepalive     *keepalive.ClientParameters
 	maxHeaderList *uint32
+	serving       *Server // serves the calls of the other end
 
 	grpc []grpc.DialOption
 }

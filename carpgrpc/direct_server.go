@@ -2,13 +2,13 @@ package carpgrpc
 
 import (
 	"net"
+	"slices"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/carp-rpc/carp-go/internal/native"
-	"github.com/carp-rpc/carp-go/internal/shm"
 	"github.com/carp-rpc/carp-go/internal/upper"
 	"github.com/carp-rpc/carp-go/shmconn"
 )
@@ -32,49 +32,49 @@ func (s *Server) offerDirect(lis net.Listener) {
 	}
 }
 
-// directSession is what conn stands on, if the direct transport was agreed on.
-func directSession(conn net.Conn) (*shm.Session, *shmconn.Conn) {
+// sharedConn is the conn of shared memory that conn is, or wraps, or nil.
+func sharedConn(conn net.Conn) *shmconn.Conn {
 	if w, ok := conn.(interface{ NetConn() net.Conn }); ok {
 		conn = w.NetConn()
 	}
-	c, ok := conn.(*shmconn.Conn)
-	if !ok {
-		return nil, nil
-	}
-	sess, proto := upper.Session(c)
-	if proto != directProto {
-		return nil, nil
-	}
-	return sess, c
+	c, _ := conn.(*shmconn.Conn)
+	return c
 }
 
 // serveDirect serves conn natively if that was agreed on.
 func (s *Server) serveDirect(conn net.Conn) bool {
-	sess, c := directSession(conn)
-	if sess == nil {
+	c := sharedConn(conn)
+	if c == nil {
 		return false
 	}
+	sess, proto, spins := upper.Session(c)
+	if proto != directProto {
+		return false
+	}
+	s.logAccepted(conn, Direct)
 	p := &peer.Peer{Addr: c.RemoteAddr(), LocalAddr: c.LocalAddr()}
 	_, info, err := s.peerCreds.ClientHandshake(nil, "", c) //nolint:staticcheck // no handshake takes place on a local conn
 	if err != nil {
 		s.cfg.log().Warn("connection refused", "error", err)
-		native.Refuse(sess, status.New(codes.PermissionDenied, err.Error()))
+		s.native.Refuse(sess, status.New(codes.PermissionDenied, err.Error()))
 		return true
 	}
 	p.AuthInfo = info
-	s.native.Serve(sess, p)
+	s.native.Serve(sess, p, spinFor(spins))
 	return true
 }
 
 // nativeConfig says what the options say, for the direct transport.
 func (c *serverConfig) nativeConfig() native.ServerConfig {
 	n := native.ServerConfig{
-		Unary:   chainUnary(c.unary, c.unaryChain),
-		Stream:  chainStream(c.stream, c.streamChain),
-		Stats:   c.stats,
-		Unknown: c.unknown,
-		Codec:   c.codec,
-		Spin:    native.DefaultSpin,
+		Unary:       chainUnary(c.unary, c.unaryChain),
+		Stream:      chainStream(c.stream, c.streamChain),
+		Stats:       c.stats,
+		MaxHandlers: bound(c.maxStreams),
+		MaxHeader:   bound(c.maxHeaderList),
+		Unknown:     c.unknown,
+		Codec:       c.codec,
+		Goroutine:   c.ownGoroutine,
 	}
 	if c.maxRecv != nil {
 		n.MaxRecv = *c.maxRecv
@@ -82,8 +82,13 @@ func (c *serverConfig) nativeConfig() native.ServerConfig {
 	if c.maxSend != nil {
 		n.MaxSend = *c.maxSend
 	}
-	if c.maxStreams != nil {
-		n.MaxHandlers = int(min(*c.maxStreams, 1<<30))
+	if k := c.keepalive; k != nil {
+		n.MaxIdle, n.MaxAge, n.MaxAgeGrace = k.MaxConnectionIdle, k.MaxConnectionAge, k.MaxConnectionAgeGrace
 	}
 	return n
+}
+
+// ownGoroutine tells whether calls of a method get goroutines of their own.
+func (c *serverConfig) ownGoroutine(method string) bool {
+	return c.allOwnGoroutines || slices.Contains(c.ownGoroutines, method)
 }

@@ -87,13 +87,17 @@ func (s *Server) Stop() {
 // route decides which transport serves an accepted conn; see transport.go. It
 // returns the conn for grpc-go.
 func (s *Server) route(conn net.Conn) net.Conn {
-	s.cfg.log().Debug("connection accepted", "transport", HTTP2,
-		"network", conn.LocalAddr().Network(), "addr", conn.LocalAddr().String(), "peer", conn.RemoteAddr().String())
+	s.logAccepted(conn, HTTP2)
 	if s.cfg.opaque() {
 		// Options of grpc-go's own may look at the conn: they get it bare.
 		return conn
 	}
 	return s.pending.add(conn)
+}
+
+func (s *Server) logAccepted(conn net.Conn, t Transport) {
+	s.cfg.log().Debug("connection accepted", "transport", t,
+		"network", conn.LocalAddr().Network(), "addr", conn.LocalAddr().String(), "peer", conn.RemoteAddr().String())
 }
 
 // routedListener shows each accepted conn to route.

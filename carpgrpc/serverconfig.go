@@ -35,6 +35,8 @@ type serverConfig struct {
 	unknown           grpc.StreamHandler
 	codec             encoding.CodecV2
 	waitForHandlers   bool
+	ownGoroutines     []string // full names of methods
+	allOwnGoroutines  bool
 
 	grpc []grpc.ServerOption
 }

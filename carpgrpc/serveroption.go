@@ -117,6 +117,23 @@ func ForceServerCodecV2(c encoding.CodecV2) ServerOption {
 	return serverOption(func(s *serverConfig) { s.codec = c })
 }
 
+// HandlerGoroutines gives each call of the named methods ("/package.Service/Method") a
+// goroutine that serves nothing else and ends with the call, on every transport; without
+// names, each call of any method. Over HTTP/2 it is always so.
+//
+// By default the direct transport runs quick handlers on the goroutine that reads the
+// connection, and others on goroutines that serve one call after another. Handlers
+// don't notice, but for those that change the goroutine's thread: they need this option
+// if they call runtime.LockOSThread and return without UnlockOSThread, so that the
+// thread ends with them, or enter a namespace or change credentials of their thread. A
+// handler that blocks needs it not: another goroutine takes the reading over.
+func HandlerGoroutines(methods ...string) ServerOption {
+	return serverOption(func(s *serverConfig) {
+		s.ownGoroutines = append(s.ownGoroutines, methods...)
+		s.allOwnGoroutines = s.allOwnGoroutines || len(methods) == 0
+	})
+}
+
 // WaitForHandlers says whether Stop waits until all handlers have returned. The
 // default is false: their contexts are cancelled and Stop returns.
 func WaitForHandlers(wait bool) ServerOption {

@@ -118,6 +118,12 @@ func (e *endpoint) options() []carpgrpc.ServerOption {
 	if e.cfg.MaxSendMsgSize > 0 {
 		opts = append(opts, carpgrpc.MaxSendMsgSize(e.cfg.MaxSendMsgSize))
 	}
+	if e.cfg.MaxHeaderListSize > 0 {
+		opts = append(opts, carpgrpc.MaxHeaderListSize(e.cfg.MaxHeaderListSize))
+	}
+	if e.cfg.MaxConcurrentStreams > 0 {
+		opts = append(opts, carpgrpc.MaxConcurrentStreams(e.cfg.MaxConcurrentStreams))
+	}
 	if e.opaque {
 		opts = append(opts, carpgrpc.WithServerOptions(grpc.ChainUnaryInterceptor()))
 	}
@@ -138,6 +144,9 @@ func (e *endpoint) Dial(tb testing.TB, cfg rpctest.ClientConfig) rpctest.Conn {
 	}
 	for _, h := range cfg.StatsHandlers {
 		opts = append(opts, carpgrpc.WithStatsHandler(h))
+	}
+	if cfg.MaxHeaderListSize > 0 {
+		opts = append(opts, carpgrpc.WithMaxHeaderListSize(cfg.MaxHeaderListSize))
 	}
 	if cfg.PerRPCCredentials != nil {
 		opts = append(opts, carpgrpc.WithPerRPCCredentials(cfg.PerRPCCredentials))

@@ -16,6 +16,7 @@ import (
 type Conn struct {
 	sess          *shm.Session
 	local, remote Addr
+	wait          Wait
 
 	rd, wr half
 	door   door
@@ -29,7 +30,7 @@ type Conn struct {
 var _ net.Conn = (*Conn)(nil)
 
 func newConn(sess *shm.Session, local, remote Addr, cfg *resolved) *Conn {
-	c := &Conn{sess: sess, local: local, remote: remote}
+	c := &Conn{sess: sess, local: local, remote: remote, wait: cfg.Wait}
 	c.door.init(sess)
 	spin := shm.Spinner{Max: cfg.spin(), Peer: sess.Info().Peer.PID}
 	c.rd.init(sess.RX(), spin, c.lookRead, func() { c.door.rouse(&c.rd) })

@@ -19,8 +19,8 @@ func init() {
 		}
 		return c, nil
 	}
-	upper.Session = func(conn net.Conn) (*shm.Session, string) {
+	upper.Session = func(conn net.Conn) (*shm.Session, string, bool) {
 		c := conn.(*Conn)
-		return c.sess, c.sess.Info().Proto
+		return c.sess, c.sess.Info().Proto, c.wait != PowerFirst
 	}
 }

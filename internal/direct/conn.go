@@ -3,6 +3,7 @@ package direct
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,7 +45,8 @@ var (
 	// ErrClosed is the reason of a connection that was closed by this end.
 	ErrClosed = errors.New("connection closed")
 
-	// ErrPeerGone is wrapped by the reason of a connection whose peer is gone.
+	// ErrPeerGone is wrapped by the reason of a connection whose peer is gone. If that
+	// wraps [ErrRefused] too, nobody has looked at the requests that were open.
 	ErrPeerGone = errors.New("the peer is gone")
 )
 
@@ -65,8 +67,10 @@ type Conn struct {
 	worker   worker
 	runners  chan *Stream // to goroutines that have nothing to do
 	idle     atomic.Int32 // of these
-	goAway   atomic.Bool  // the peer wants no further calls
-	draining atomic.Bool  // we told the peer so
+	draining atomic.Bool  // we told the peer that we want no further calls
+
+	goAway     atomic.Bool // the peer wants no further calls
+	lastGoAway atomic.Bool // and has answered all that it took
 
 	ending atomic.Bool   // Close was called, or the peer broke the protocol
 	end    sync.Once     // of reason and done
@@ -119,6 +123,9 @@ func (c *Conn) bury() {
 			c.ending.Store(true)
 			c.finish(err)
 		}
+	}
+	if c.lastGoAway.Load() {
+		c.finish(fmt.Errorf("%w as it had said: %w", ErrPeerGone, ErrRefused))
 	}
 	c.finish(ErrPeerGone)
 	for _, s := range c.in.all() {

@@ -6,8 +6,21 @@ import "time"
 // same. Calls under way go on.
 func (c *Conn) GoAway() {
 	c.draining.Store(true)
-	c.control(kindGoAway, 0, 0, 0)
+	c.control(kindGoAway, 0, 0, goAwayFirst)
 }
+
+// Leave ends a connection on which GoAway was called and then Drained: all calls of the peer's
+// that were looked at have been answered, and it may make others elsewhere.
+func (c *Conn) Leave() {
+	c.control(kindGoAway, 0, 0, goAwayLast)
+	c.Close()
+}
+
+// Values of a goaway frame.
+const (
+	goAwayFirst = 0
+	goAwayLast  = 1 // nobody has looked at the streams that are open still
+)
 
 // Drained waits until no call of the peer's is under way, handlers included, or the
 // connection has ended.
@@ -42,11 +55,13 @@ func (c *Conn) Draining() bool { return c.goAway.Load() }
 // Streams counts the open streams, by who opened them.
 func (c *Conn) Streams() (ours, theirs int) { return c.out.count(), c.in.count() }
 
-// Opened counts the streams that this end has opened so far.
-func (c *Conn) Opened() uint64 {
-	c.out.mu.Lock()
-	defer c.out.mu.Unlock()
-	return c.out.opened
+// Opened counts the streams that were opened so far, by who opened them.
+func (c *Conn) Opened() (ours, theirs uint64) { return c.out.total(), c.in.total() }
+
+func (t *table) total() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.opened
 }
 
 func (t *table) count() int {

@@ -18,10 +18,19 @@ type OpenOptions struct {
 	Packed  bool // Message is compressed
 }
 
+// SentError is wrapped around an error that came when a request had been sent, and its
+// message not whole: the peer may have begun to serve it.
+type SentError struct{ Err error }
+
+func (e *SentError) Error() string { return "request sent, but not its message: " + e.Err.Error() }
+
+// Unwrap returns e.Err.
+func (e *SentError) Unwrap() error { return e.Err }
+
 // Open opens a stream. It waits, within ctx, for room to send the request, and the
-// message of a unary call, and for others to end if as many streams are open as may be. If
-// it fails, the peer has seen nothing that it would act on. The error is ctx's, [ErrGoAway],
-// [ErrTooLarge] or the connection's reason.
+// message of a unary call, and for others to end if as many streams are open as may be. The
+// error is ctx's, [ErrGoAway], [ErrTooLarge] or the connection's reason. Unless it is a
+// [*SentError], the peer has seen nothing that it would act on.
 //
 // The stream lives until its trailer has come or it is canceled.
 func (c *Conn) Open(ctx context.Context, req *Request, opt *OpenOptions) (*Stream, error) {
@@ -38,7 +47,7 @@ func (c *Conn) Open(ctx context.Context, req *Request, opt *OpenOptions) (*Strea
 	}
 	if begun, err := s.request(ctx, req, opt); begun && err != nil {
 		s.Cancel(err)
-		return nil, err
+		return nil, &SentError{err}
 	} else if err != nil {
 		c.out.remove(s) // the peer has never heard of it
 		s.stop(err)

@@ -88,13 +88,7 @@ func (c *Conn) dispatch(h header, payload []byte) (*Stream, error) {
 	case kindRequest:
 		return c.onRequest(h, payload)
 	case kindGoAway:
-		if !c.goAway.Swap(true) {
-			c.out.turnAway()
-			if c.opt.OnGoAway != nil {
-				go c.opt.OnGoAway()
-			}
-		}
-		return nil, nil
+		return nil, c.onGoAway(payload)
 	case kindPing:
 		if len(payload) != 8 {
 			return nil, violation("ping of %d bytes", len(payload))
@@ -122,6 +116,22 @@ func (c *Conn) dispatch(h header, payload []byte) (*Stream, error) {
 	default:
 		return nil, violation("frame of unknown kind %d", h.kind)
 	}
+}
+
+func (c *Conn) onGoAway(payload []byte) error {
+	if len(payload) != 8 {
+		return violation("goaway of %d bytes", len(payload))
+	}
+	if binary.LittleEndian.Uint64(payload) == goAwayLast {
+		c.lastGoAway.Store(true)
+	}
+	if !c.goAway.Swap(true) {
+		c.out.turnAway()
+		if c.opt.OnGoAway != nil {
+			go c.opt.OnGoAway()
+		}
+	}
+	return nil
 }
 
 // tableOf is the table of the streams that a frame with these flags is about.

@@ -27,7 +27,7 @@ type Method struct {
 	// on the goroutine that reads, until the method proves slow.
 	Unary bool
 
-	// Goroutine says that no call is ever run in line.
+	// Goroutine says that each call gets a goroutine of its own, which ends with it.
 	Goroutine bool
 
 	// MaxRecv is how many bytes a received message may have.
@@ -63,7 +63,7 @@ func (c *Conn) onRequest(h header, payload []byte) (*Stream, error) {
 		return nil, err
 	}
 	s.have |= haveRequest
-	if c.opt.Handler == nil || c.draining.Load() || !c.admit() {
+	if c.opt.Handler == nil || !c.admit() {
 		c.refuse(s)
 		return nil, nil
 	}
@@ -79,9 +79,10 @@ func (c *Conn) onRequest(h header, payload []byte) (*Stream, error) {
 	return s, nil
 }
 
-// admit counts a handler in, if one more may run.
+// admit counts a handler in, if one more may run. It counts before it looks whether any may:
+// who waits for the last one to end, after GoAway, sees it or keeps it out.
 func (c *Conn) admit() bool {
-	if int(c.handlers.Add(1)) <= c.opt.MaxHandlers {
+	if int(c.handlers.Add(1)) <= c.opt.MaxHandlers && !c.draining.Load() {
 		return true
 	}
 	c.handlers.Add(-1)
@@ -97,11 +98,21 @@ func (c *Conn) refuse(s *Stream) {
 // run serves a stream on a goroutine of its own: one that waits for the next stream, or a new
 // one. Those that have served before have grown their stacks already.
 func (c *Conn) run(s *Stream) {
+	if s.method.Goroutine {
+		go c.runAlone(s)
+		return
+	}
 	select {
 	case c.runners <- s:
 	default:
 		go c.runOn(s)
 	}
+}
+
+// runAlone serves a stream on a goroutine that serves no other.
+func (c *Conn) runAlone(s *Stream) {
+	pprof.SetGoroutineLabels(context.Background())
+	c.serve(s)
 }
 
 // maxIdleRunners is how many goroutines of a connection wait for the next stream.

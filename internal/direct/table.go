@@ -14,9 +14,10 @@ type table struct {
 	free  []uint32 // of the opener
 	open  int
 
+	opened uint64 // so far
+
 	// Of the opener.
-	opened  uint64 // so far
-	limit   int    // of open; zero is MaxStreams
+	limit   int // of open; zero is MaxStreams
 	waiting []*entry
 	shut    bool // nothing is opened any more
 }
@@ -84,6 +85,7 @@ func (t *table) put(s *Stream) error {
 	}
 	t.slots[i].s = s
 	t.open++
+	t.opened++
 	return nil
 }
 

@@ -10,6 +10,9 @@ import (
 // Backoff is how long to wait before the attempt to connect that follows retries failed
 // ones, by gRPC's rule (doc/connection-backoff.md).
 func Backoff(cfg backoff.Config, retries int) time.Duration {
+	if retries == 0 {
+		return cfg.BaseDelay
+	}
 	d := float64(cfg.BaseDelay)
 	most := float64(cfg.MaxDelay)
 	for range retries {

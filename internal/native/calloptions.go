@@ -29,6 +29,8 @@ type callInfo struct {
 	compressor   string
 	comp         encoding.Compressor // or nil
 	creds        credentials.PerRPCCredentials
+	maxReplay    int
+	refused      error // an option that this transport can't honour
 
 	// To be told when the call has ended.
 	header, trailer []*metadata.MD
@@ -39,11 +41,9 @@ type callInfo struct {
 // read applies the options. Each of grpc-go's is honoured or refused. Those of others,
 // which embed grpc.EmptyCallOption, are for interceptors and mean nothing here.
 func (ci *callInfo) read(opts []grpc.CallOption) error {
-	ci.maxRecv, ci.maxSend = defaultMaxRecv, math.MaxInt32
+	ci.maxRecv, ci.maxSend, ci.maxReplay = defaultMaxRecv, math.MaxInt32, maxReplay
 	for _, o := range opts {
-		if err := ci.apply(o); err != nil {
-			return err
-		}
+		ci.apply(o)
 	}
 	if err := ci.chooseCompressor(); err != nil {
 		return err
@@ -62,7 +62,7 @@ func (ci *callInfo) chooseCompressor() error {
 	return nil
 }
 
-func (ci *callInfo) apply(o grpc.CallOption) error {
+func (ci *callInfo) apply(o grpc.CallOption) {
 	switch o := o.(type) {
 	case grpc.HeaderCallOption:
 		ci.header = append(ci.header, o.HeaderAddr)
@@ -93,12 +93,13 @@ func (ci *callInfo) apply(o grpc.CallOption) error {
 	case grpc.CustomCodecCallOption:
 		ci.codec = codecV0{o.Codec}
 	case grpc.MaxRetryRPCBufferSizeCallOption:
-		// Nothing is kept for retries.
+		ci.maxReplay = o.MaxRetryRPCBufferSize
 	case grpc.StaticMethodCallOption, grpc.EmptyCallOption:
 	default:
-		return refuseForeign(o)
+		if err := refuseForeign(o); err != nil {
+			ci.refused = err
+		}
 	}
-	return nil
 }
 
 // refuseForeign refuses an option of grpc-go that can't be read from outside: ignoring it

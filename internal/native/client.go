@@ -3,6 +3,7 @@ package native
 import (
 	"context"
 	"errors"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -15,14 +16,25 @@ import (
 
 // ClientConfig is what a client is made of.
 type ClientConfig struct {
+	// Ready is the connection that there is to make a call on, or nil.
+	Ready func() *Conn
+
 	// Pick is the connection to make a call on. It waits for one within ctx: as long as it
 	// takes if waitForReady, and otherwise until an attempt to connect has failed. Its errors
 	// have a status, but for those of ctx.
 	Pick func(ctx context.Context, waitForReady bool) (*Conn, error)
 
+	// Back says that there is one connection only, which the other end made: calls are not
+	// made again on another one.
+	Back bool
+
 	// HTTP2 is a client of grpc-go's for servers that know no direct transport, or nil.
-	// It waits as Pick does until that is known.
-	HTTP2 func(ctx context.Context, waitForReady bool) grpc.ClientConnInterface
+	// It waits as Pick does until that is known, and tells whether it had to. What it
+	// returns is for one call. It may be nil itself.
+	HTTP2 func(ctx context.Context, waitForReady bool) (cc grpc.ClientConnInterface, waited bool)
+
+	// Closed ends when the client is closed, for streams that nobody reads. Nil never does.
+	Closed context.Context
 
 	// Stub is what interceptors get as their *grpc.ClientConn. It isn't dialled.
 	Stub *grpc.ClientConn
@@ -43,6 +55,12 @@ type Client struct {
 }
 
 var _ grpc.ClientConnInterface = (*Client)(nil)
+
+// DefaultAuthority is the authority of calls whose client has none of its own.
+const DefaultAuthority = "localhost"
+
+// DefaultUserAgent is what grpc-go sends: what is behind the calls is its semantics.
+const DefaultUserAgent = "grpc-go/" + grpc.Version
 
 // NewClient makes a client.
 func NewClient(cfg ClientConfig) *Client { return &Client{cfg: cfg} }
@@ -81,54 +99,86 @@ func (c *Client) options(opts []grpc.CallOption) []grpc.CallOption {
 // its arguments is the stub, and of no use.
 func (c *Client) invoke(ctx context.Context, method string, args, reply any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
 	call := clientCall{client: c, ctx: ctx, method: method, desc: unaryDesc}
-	if err := call.info.read(opts); err != nil {
-		return call.fail(err)
-	}
-	if cc := c.cfg.HTTP2(ctx, call.info.waitForReady); cc != nil {
+	cc, err := call.begin(opts)
+	switch {
+	case err != nil:
+		call.ended(err)
+		return err
+	case cc != nil:
 		return cc.Invoke(ctx, method, args, reply, opts...)
 	}
-	msg, err := call.encode(args)
-	if err != nil {
-		return call.fail(err)
+	err = call.unary(args, reply)
+	if err == ErrHTTP2 { //nolint:errorlint // as Pick returned it
+		return c.invoke(ctx, method, args, reply, nil, opts...)
 	}
-	defer msg.free()
-	if err := call.open(&msg); err != nil {
-		return call.fail(err)
-	}
-	err = call.recvOne(reply)
-	call.finish(err)
-	call.stream.Recycle()
 	return err
+}
+
+// ErrHTTP2 is what Pick returns if the server turned out to know no direct transport after
+// HTTP2 had said otherwise.
+var ErrHTTP2 = status.Error(codes.Unavailable, "the server knows no direct transport")
+
+// unary makes the attempts that it takes.
+func (c *clientCall) unary(args, reply any) error {
+	msg, encodeErr := c.encode(args)
+	defer msg.free()
+	for a := (&attempt{call: c}); ; {
+		if encodeErr != nil {
+			a.tag()
+			return a.fail(encodeErr)
+		}
+		if err := a.open(&msg); err != nil {
+			return a.fail(err)
+		}
+		err := a.recvOne(reply)
+		if err == nil || !a.refused() {
+			a.finish(err)
+			a.stream.Recycle()
+			return err
+		}
+		next, pauseErr := a.next(err)
+		if pauseErr != nil {
+			c.ended(pauseErr)
+			return pauseErr
+		}
+		a = next
+	}
 }
 
 var unaryDesc = &grpc.StreamDesc{}
 
 // newStream begins a stream. It has the type of a [grpc.Streamer].
 func (c *Client) newStream(ctx context.Context, desc *grpc.StreamDesc, _ *grpc.ClientConn, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	s := &clientStream{clientCall: clientCall{client: c, method: method, desc: desc}}
-	if err := s.info.read(opts); err != nil {
-		return nil, s.fail(err)
-	}
-	if cc := c.cfg.HTTP2(ctx, s.info.waitForReady); cc != nil {
+	s := &clientStream{clientCall: clientCall{client: c, ctx: ctx, method: method, desc: desc}}
+	cc, err := s.begin(opts)
+	switch {
+	case err != nil:
+		s.ended(err)
+		return nil, err
+	case cc != nil:
 		return cc.NewStream(ctx, desc, method, opts...)
 	}
-	s.ctx, s.cancel = context.WithCancel(ctx)
-	if err := s.open(nil); err != nil {
-		s.cancel()
-		return nil, s.fail(err)
+	err = s.open()
+	switch {
+	case err == ErrHTTP2: //nolint:errorlint // as Pick returned it
+		return c.newStream(ctx, desc, nil, method, opts...)
+	case err != nil:
+		return nil, err
 	}
-	s.watch()
 	return s, nil
 }
 
-// callError is the error, with a status, of a call whose stream or connection failed.
-func callError(err error) error {
-	var large *direct.MessageTooLargeError
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &large):
+// callError is the error, with a status, of an attempt that failed.
+func (a *attempt) callError(err error) error {
+	if sent, ok := errors.AsType[*direct.SentError](err); ok {
+		err = sent.Err
+	}
+	if large, ok := errors.AsType[*direct.MessageTooLargeError](err); ok {
 		return tooLarge(large)
+	}
+	switch {
+	case errors.Is(err, direct.ErrClosed) && a.call.client.cfg.Back:
+		return errConnClosing
 	case errors.Is(err, direct.ErrClosed):
 		return ErrClientClosing
 	case errors.Is(err, direct.ErrPeerGone):
@@ -136,9 +186,21 @@ func callError(err error) error {
 	case errors.Is(err, direct.ErrProtocol):
 		return status.Error(codes.Unavailable, "connection given up: "+err.Error())
 	case errors.Is(err, direct.ErrTooLarge):
-		return status.Errorf(codes.Internal, "header list size to send violates the maximum size (%d bytes) set by server", direct.MaxBlock)
+		return headerTooLarge(direct.MaxBlock)
 	case errors.Is(err, direct.ErrRefused), errors.Is(err, direct.ErrGoAway):
 		return status.Error(codes.Unavailable, "the server takes no calls: "+err.Error())
+	case errors.Is(err, direct.ErrCanceled):
+		return a.givenUp()
 	}
 	return toStatus(err)
+}
+
+// givenUp is the error of a call that the server gave up without a status: it could not
+// send one before the call's deadline.
+func (a *attempt) givenUp() error {
+	code := codes.Canceled
+	if d, ok := a.call.ctx.Deadline(); ok && !d.After(time.Now()) {
+		code = codes.DeadlineExceeded
+	}
+	return status.Error(code, "the server gave the call up")
 }

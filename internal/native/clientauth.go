@@ -1,6 +1,7 @@
 package native
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -25,40 +26,55 @@ func checkAuthority(p *peer.Peer, authority string) error {
 
 // authenticate is the metadata, names and values in turn, of the credentials that go with
 // each call: the client's and the call's own.
-func (c *clientCall) authenticate(p *peer.Peer, authority string) ([]string, error) {
+func (a *attempt) authenticate(authority string) ([]string, error) {
+	c, p := a.call, a.conn.Peer
 	if len(c.client.cfg.PerRPC) == 0 && c.info.creds == nil {
 		return nil, nil
 	}
-	ctx := credentials.NewContextWithRequestInfo(c.ctx, credentials.RequestInfo{Method: c.method, AuthInfo: p.AuthInfo})
+	ctx := peer.NewContext(a.ctx, p)
+	ctx = credentials.NewContextWithRequestInfo(ctx, credentials.RequestInfo{Method: c.method, AuthInfo: p.AuthInfo})
 	service := c.method
 	if i := strings.LastIndex(service, "/"); i >= 0 {
 		service = service[:i]
 	}
 	audience := "https://" + strings.TrimSuffix(authority, ":443") + service
-	var pairs []string
-	for i, creds := range append(c.client.cfg.PerRPC[:len(c.client.cfg.PerRPC):len(c.client.cfg.PerRPC)], c.info.creds) {
-		if creds == nil {
-			continue
-		}
-		if creds.RequireTransportSecurity() {
-			if err := credentials.CheckSecurityLevel(p.AuthInfo, credentials.PrivacyAndIntegrity); err != nil {
-				return nil, status.Error(codes.Unauthenticated, "transport: cannot send secure credentials on an insecure connection")
-			}
-		}
-		md, err := creds.GetRequestMetadata(ctx, audience)
-		if err != nil {
-			ofCall := i == len(c.client.cfg.PerRPC)
-			return nil, credsError(err, ofCall)
-		}
-		for k, v := range md {
-			k = strings.ToLower(k)
-			if err := validatePair(k, v); err != nil {
-				return nil, status.Error(codes.Internal, err.Error())
-			}
-			pairs = append(pairs, k, v)
+	shared := map[string]string{} // of the client's credentials, the last one wins
+	for _, creds := range c.client.cfg.PerRPC {
+		if err := requestMetadata(ctx, creds, p, audience, false, func(k, v string) { shared[k] = v }); err != nil {
+			return nil, err
 		}
 	}
-	return pairs, nil
+	pairs := make([]string, 0, 2*len(shared)+2)
+	for k, v := range shared {
+		pairs = append(pairs, k, v)
+	}
+	if c.info.creds == nil {
+		return pairs, nil
+	}
+	err := requestMetadata(ctx, c.info.creds, p, audience, true, func(k, v string) { pairs = append(pairs, k, v) })
+	return pairs, err
+}
+
+// requestMetadata gives what creds want to go with a call to add. ofCall says that they are
+// the call's own.
+func requestMetadata(ctx context.Context, creds credentials.PerRPCCredentials, p *peer.Peer, audience string, ofCall bool, add func(k, v string)) error {
+	if creds.RequireTransportSecurity() {
+		if err := credentials.CheckSecurityLevel(p.AuthInfo, credentials.PrivacyAndIntegrity); err != nil {
+			return status.Error(codes.Unauthenticated, "transport: cannot send secure credentials on an insecure connection")
+		}
+	}
+	md, err := creds.GetRequestMetadata(ctx, audience)
+	if err != nil {
+		return credsError(err, ofCall)
+	}
+	for k, v := range md {
+		k = strings.ToLower(k)
+		if err := validatePair(k, v); err != nil {
+			return status.Error(codes.Internal, err.Error())
+		}
+		add(k, v)
+	}
+	return nil
 }
 
 // credsError is the status of credentials that failed. Codes that only applications may

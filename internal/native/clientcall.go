@@ -3,36 +3,55 @@ package native
 import (
 	"context"
 	"errors"
-	"io"
-	"math"
-	"strconv"
 	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/carp-rpc/carp-go/internal/direct"
 )
 
-// clientCall is what unary calls and streams have in common.
+// clientCall is what the caller asked for. It doesn't change once there is an attempt at it.
 type clientCall struct {
 	client *Client
-	ctx    context.Context
+	ctx    context.Context // the caller's
 	method string
 	desc   *grpc.StreamDesc
 	info   callInfo
+	md     metadata.MD // outgoing
 
-	conn   *Conn
-	stream *direct.Stream
-	begin  time.Time // of the attempt; for statistics
+	start  time.Time // for statistics
+	waited bool      // for a connection
+}
 
-	gotFirst  bool
-	sawHeader atomic.Bool // statistics were told of the header
+// begin finds out whether the call can be made, and by whom: it returns a client of grpc-go's
+// if the server knows no direct transport.
+func (c *clientCall) begin(opts []grpc.CallOption) (grpc.ClientConnInterface, error) {
+	if err := c.info.read(opts); err != nil {
+		return nil, err
+	}
+	if err := c.ctx.Err(); err != nil {
+		return nil, toStatus(err)
+	}
+	c.md, _ = metadata.FromOutgoingContext(c.ctx)
+	if err := validate(c.md); err != nil {
+		return nil, status.Error(codes.Internal, err.Error())
+	}
+	if len(c.client.cfg.Stats) > 0 {
+		c.start = time.Now()
+	}
+	if find := c.client.cfg.HTTP2; find != nil {
+		var cc grpc.ClientConnInterface
+		if cc, c.waited = find(c.ctx, c.info.waitForReady); cc != nil {
+			return cc, nil
+		}
+	}
+	return nil, c.info.refused
 }
 
 // encode encodes a message within the limit.
@@ -50,52 +69,78 @@ func (c *clientCall) encode(msg any) (payload, error) {
 	return p, nil
 }
 
+// ended tells those who asked to be told that the call has ended.
+func (c *clientCall) ended(err error) {
+	for _, f := range c.info.finish {
+		f(err)
+	}
+}
+
+// attempt is one try at a call. There is a second one only if the server has not looked at
+// the first.
+type attempt struct {
+	call *clientCall
+	ctx  context.Context // the call's, with what statistics put around it
+
+	conn   *Conn
+	stream *direct.Stream
+	begin  time.Time // for statistics
+	tries  int       // attempts before this one
+	over   bool      // statistics were told of the end
+
+	gotFirst  bool
+	sawHeader atomic.Bool // statistics were told of the header
+}
+
 // open opens the stream, on a connection that there is or comes to be, and sends the message
-// of a unary call with it. A request that no server has looked at is sent again.
-func (c *clientCall) open(msg *payload) error {
-	if err := c.ctx.Err(); err != nil {
-		return toStatus(err)
-	}
-	md, _ := metadata.FromOutgoingContext(c.ctx)
-	if err := validate(md); err != nil {
-		return status.Error(codes.Internal, err.Error())
-	}
-	c.tag()
+// of a unary call with it. If that fails before a server can have seen anything, it tries
+// again.
+func (a *attempt) open(msg *payload) error {
 	for {
-		conn, err := c.client.cfg.Pick(c.ctx, c.info.waitForReady)
-		if err != nil {
-			return toStatus(err)
+		a.tag()
+		err := a.openOnce(msg)
+		if err == nil {
+			return nil
 		}
-		c.conn = conn
-		err = c.openOn(conn, md, msg)
-		if err == nil || !unseen(err) {
-			return err
+		if a.call.client.cfg.Back || !unseen(err) {
+			return a.callError(err)
 		}
+		a.endStat(a.callError(err))
+		a.tries++
 	}
 }
 
-// unseen tells whether an error of Open leaves the call free to try another connection.
+// unseen tells whether an error of opening a stream leaves the call free to try another
+// connection.
 func unseen(err error) bool {
-	return errors.Is(err, direct.ErrGoAway) || errors.Is(err, direct.ErrPeerGone) || errors.Is(err, direct.ErrProtocol)
+	if _, sent := errors.AsType[*direct.SentError](err); sent {
+		return false
+	}
+	return errors.Is(err, direct.ErrGoAway) || errors.Is(err, direct.ErrPeerGone) ||
+		errors.Is(err, direct.ErrProtocol) || errors.Is(err, direct.ErrClosed)
 }
 
-func (c *clientCall) openOn(conn *Conn, md metadata.MD, msg *payload) error {
+func (a *attempt) openOnce(msg *payload) error {
+	if err := a.pick(); err != nil {
+		return err
+	}
+	c := a.call
 	req := direct.Request{
 		Method:    c.method,
 		Authority: c.client.cfg.Authority,
 		Subtype:   c.info.subtype,
 		Encoding:  c.info.compressor,
-		MD:        sendable(md),
+		MD:        sendable(c.md),
 	}
 	if c.info.authority != "" {
-		if err := checkAuthority(conn.Peer, c.info.authority); err != nil {
+		if err := checkAuthority(a.conn.Peer, c.info.authority); err != nil {
 			return err
 		}
 		req.Authority = c.info.authority
 	}
-	if d, ok := c.ctx.Deadline(); ok {
+	if d, ok := a.ctx.Deadline(); ok {
 		if req.Timeout = time.Until(d); req.Timeout <= 0 {
-			return toStatus(context.DeadlineExceeded)
+			return context.DeadlineExceeded
 		}
 	}
 	own := [...]string{
@@ -104,239 +149,130 @@ func (c *clientCall) openOn(conn *Conn, md metadata.MD, msg *payload) error {
 		"user-agent", c.client.cfg.UserAgent,
 	}
 	req.Pairs = own[:]
-	auth, err := c.authenticate(conn.Peer, req.Authority)
+	auth, err := a.authenticate(req.Authority)
 	if err != nil {
 		return err
 	}
 	if auth != nil {
 		req.Pairs = append(req.Pairs, auth...)
 	}
+	if most := a.conn.theirs.maxHeader; most > 0 && requestSize(&req) > most {
+		return headerTooLarge(most)
+	}
 	opt := direct.OpenOptions{MaxRecv: c.info.maxRecv}
 	if msg != nil {
 		opt.Unary, opt.Message, opt.Packed = true, msg.data, msg.packed
 	}
-	s, err := conn.Open(c.ctx, &req, &opt)
-	if err != nil {
-		if unseen(err) {
+	if a.stream, err = a.conn.Open(a.ctx, &req, &opt); err != nil {
+		return err
+	}
+	a.opened(req.Authority, msg)
+	return nil
+}
+
+func headerTooLarge(most int) error {
+	return status.Errorf(codes.Internal, "header list size to send violates the maximum size (%d bytes) set by server", most)
+}
+
+// pick takes the connection that there is, or waits for one.
+func (a *attempt) pick() error {
+	cfg := &a.call.client.cfg
+	waited := a.call.waited && a.tries == 0
+	a.conn = cfg.Ready()
+	if a.conn == nil {
+		var err error
+		if a.conn, err = cfg.Pick(a.call.ctx, a.call.info.waitForReady); err != nil {
 			return err
 		}
-		return callError(err)
+		waited = true
 	}
-	c.stream = s
-	c.opened(req.Authority, md, msg)
+	if waited && a.counting() {
+		a.stat(&stats.DelayedPickComplete{})
+	}
 	return nil
 }
 
 // opened tells statistics what was sent.
-func (c *clientCall) opened(authority string, md metadata.MD, msg *payload) {
-	if !c.counting() {
+func (a *attempt) opened(authority string, msg *payload) {
+	if !a.counting() {
 		return
 	}
-	header := md.Copy()
+	a.ctx = peer.NewContext(a.ctx, a.conn.Peer)
+	header := a.call.md.Copy()
 	if header == nil {
 		header = metadata.MD{}
 	}
-	header.Set("user-agent", c.client.cfg.UserAgent)
-	c.stat(&stats.OutHeader{
-		Client: true, FullMethod: c.method, Compression: c.info.compressor, Header: header,
-		RemoteAddr: c.conn.Peer.Addr, LocalAddr: c.conn.Peer.LocalAddr, Authority: authority,
+	header.Set("user-agent", a.call.client.cfg.UserAgent)
+	a.stat(&stats.OutHeader{
+		Client: true, FullMethod: a.call.method, Compression: a.call.info.compressor, Header: header,
+		RemoteAddr: a.conn.Peer.Addr, LocalAddr: a.conn.Peer.LocalAddr, Authority: authority,
 	})
 	if msg != nil {
-		c.stat(msg.out(true))
+		a.stat(msg.out(true))
 	}
 }
 
-func (c *clientCall) counting() bool { return len(c.client.cfg.Stats) > 0 }
+func (a *attempt) counting() bool { return len(a.call.client.cfg.Stats) > 0 }
 
-func (c *clientCall) stat(s stats.RPCStats) {
-	for _, h := range c.client.cfg.Stats {
-		h.HandleRPC(c.ctx, s)
+func (a *attempt) stat(s stats.RPCStats) {
+	for _, h := range a.call.client.cfg.Stats {
+		h.HandleRPC(a.ctx, s)
 	}
 }
 
-// tag tells statistics that the call begins.
-func (c *clientCall) tag() {
-	if !c.counting() {
+// tag tells statistics that the attempt begins.
+func (a *attempt) tag() {
+	a.ctx = a.call.ctx
+	if !a.counting() {
 		return
 	}
-	failFast := !c.info.waitForReady
-	c.begin = time.Now()
-	for _, h := range c.client.cfg.Stats {
-		c.ctx = h.TagRPC(c.ctx, &stats.RPCTagInfo{FullMethodName: c.method, FailFast: failFast})
+	failFast := !a.call.info.waitForReady
+	if a.begin = a.call.start; a.tries > 0 {
+		a.begin = time.Now()
 	}
-	c.stat(&stats.Begin{
-		Client: true, BeginTime: c.begin, FailFast: failFast,
-		IsClientStream: c.desc.ClientStreams, IsServerStream: c.desc.ServerStreams,
+	for _, h := range a.call.client.cfg.Stats {
+		a.ctx = h.TagRPC(a.ctx, &stats.RPCTagInfo{FullMethodName: a.call.method, FailFast: failFast})
+	}
+	a.stat(&stats.Begin{
+		Client: true, BeginTime: a.begin, FailFast: failFast,
+		IsClientStream: a.call.desc.ClientStreams, IsServerStream: a.call.desc.ServerStreams,
+		IsTransparentRetryAttempt: a.tries > 0,
 	})
 }
 
-// recvOne receives the one message of a call, and its end.
-func (c *clientCall) recvOne(msg any) error {
-	if err := c.recv(msg); err != nil {
-		if errors.Is(err, io.EOF) {
-			return nil
+// endStat tells statistics that an attempt without a stream, or whose stream was refused, is
+// over.
+func (a *attempt) endStat(err error) {
+	if a.counting() {
+		a.over = true
+		a.stat(&stats.End{Client: true, BeginTime: a.begin, EndTime: time.Now(), Error: err})
+	}
+}
+
+// refused tells whether the server sent the call back without looking at it, and may take
+// it later.
+func (a *attempt) refused() bool {
+	return errors.Is(a.stream.Reason(), direct.ErrRefused) && a.conn.theirs.serves
+}
+
+// Times to wait before a refused call is made again. The server has as many handlers running
+// as it wants, of calls that were cancelled: those under way wait in Open.
+const (
+	firstPause = time.Millisecond
+	mostPauses = 7 // doublings
+)
+
+// next is the attempt after a refused one, when it is time for it. err is how a is over.
+func (a *attempt) next(err error) (*attempt, error) {
+	a.endStat(err)
+	if !a.conn.Draining() {
+		timer := time.NewTimer(firstPause << min(a.tries, mostPauses))
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-a.call.ctx.Done():
+			return nil, toStatus(a.call.ctx.Err())
 		}
-		return err
 	}
-	m, err := c.stream.Recv(c.ctx)
-	switch {
-	case err == nil:
-		m.Free()
-		return status.Error(codes.Internal, "cardinality violation: expected <EOF> for non server-streaming RPCs, but received another message")
-	case errors.Is(err, io.EOF):
-		return c.status()
-	default:
-		return callError(err)
-	}
-}
-
-// recv receives a message. At the end it returns the call's status, or io.EOF for OK.
-func (c *clientCall) recv(msg any) error {
-	m, err := c.stream.Recv(c.ctx)
-	if errors.Is(err, io.EOF) {
-		if err := c.status(); err != nil {
-			return err
-		}
-		if !c.desc.ServerStreams && !c.gotFirst {
-			return status.Error(codes.Internal, "cardinality violation: received no response message from non-server-streaming RPC")
-		}
-		return io.EOF
-	}
-	if err != nil {
-		return callError(err)
-	}
-	u := unpacker{limit: c.info.maxRecv, code: codes.Internal}
-	if m.Packed {
-		u.name = c.replyEncoding()
-	}
-	c.noteHeader()
-	n, err := decode(c.info.codec, c.info.plain, u, m, msg)
-	if err != nil {
-		return err
-	}
-	c.gotFirst = true
-	if c.counting() {
-		c.stat(n.in(msg, true))
-	}
-	return nil
-}
-
-// replyEncoding is how the server compresses messages. Its header comes before them.
-func (c *clientCall) replyEncoding() string {
-	md, _ := c.stream.HasHeader()
-	if v := md.Get(encodingKey); len(v) > 0 {
-		return v[0]
-	}
-	return ""
-}
-
-// status is how the server ended the call: nil for OK.
-func (c *clientCall) status() error {
-	t, ok := c.stream.Trailer()
-	if !ok {
-		return nil
-	}
-	if malformed(t) {
-		return status.Errorf(codes.Unknown, "transport: malformed grpc-status: strconv.ParseInt: parsing %q: value out of range", strconv.FormatUint(uint64(t.Code), 10))
-	}
-	if d := t.MD[detailsKey]; len(d) == 1 {
-		return detailed(t, d[0])
-	}
-	if t.Code == codes.OK {
-		return nil
-	}
-	return status.Error(t.Code, t.Message)
-}
-
-// malformed tells whether a trailer has a code that gRPC over HTTP/2 has no room for.
-func malformed(t *direct.Trailer) bool { return t.Code > math.MaxInt32 }
-
-// detailed is the status of a trailer with details. They must be about the same.
-func detailed(t *direct.Trailer, details string) error {
-	p := status.New(codes.Unknown, "").Proto()
-	if err := proto.Unmarshal([]byte(details), p); err != nil {
-		return status.Error(codes.Internal, "transport: malformed grpc-status-details-bin: "+err.Error())
-	}
-	if codes.Code(p.GetCode()) != t.Code { //nolint:gosec // as it was put in
-		return status.Errorf(codes.Internal, "grpc-status-details-bin mismatch: grpc-status=%v, grpc-message=%q, grpc-status-details-bin=%+v", t.Code, t.Message, p)
-	}
-	return status.FromProto(p).Err()
-}
-
-// header is the server's header as users see it, or nil.
-func (c *clientCall) header() metadata.MD {
-	md, ok := c.stream.HasHeader()
-	if !ok {
-		return nil
-	}
-	md = md.Copy()
-	if md == nil {
-		md = metadata.MD{}
-	}
-	delete(md, encodingKey)
-	md["content-type"] = []string{contentType(c.info.subtype)}
-	return md
-}
-
-// trailer is the server's trailer as users see it, or nil.
-func (c *clientCall) trailer() metadata.MD {
-	t, ok := c.stream.Trailer()
-	if !ok {
-		return metadata.MD{}
-	}
-	md := t.MD.Copy()
-	if md == nil {
-		md = metadata.MD{}
-	}
-	if _, ok := c.stream.HasHeader(); !ok && !malformed(t) { // then this is all the metadata that there is
-		md["content-type"] = []string{contentType(c.info.subtype)}
-	}
-	return md
-}
-
-// fail ends a call whose stream could not be opened.
-func (c *clientCall) fail(err error) error {
-	if !c.begin.IsZero() {
-		c.stat(&stats.End{Client: true, BeginTime: c.begin, EndTime: time.Now(), Error: err})
-	}
-	for _, f := range c.info.finish {
-		f(err)
-	}
-	return err
-}
-
-// finish ends a call: the server is told if it doesn't know, and everybody who asked to be
-// told is. A nil error is OK.
-func (c *clientCall) finish(err error) {
-	c.stream.Cancel(err)
-	c.stream.Release()
-	if c.counting() {
-		c.noteHeader()
-		if _, ok := c.stream.Trailer(); ok {
-			c.stat(&stats.InTrailer{Client: true, Trailer: c.trailer()})
-		}
-		c.stat(&stats.End{Client: true, BeginTime: c.begin, EndTime: time.Now(), Trailer: c.trailer(), Error: err})
-	}
-	for _, addr := range c.info.header {
-		*addr = c.header()
-	}
-	for _, addr := range c.info.trailer {
-		*addr = c.trailer()
-	}
-	for _, addr := range c.info.peer {
-		*addr = *c.conn.Peer
-	}
-	for _, f := range c.info.finish {
-		f(err)
-	}
-}
-
-// noteHeader tells statistics of the server's header, once it has come.
-func (c *clientCall) noteHeader() {
-	if !c.counting() {
-		return
-	}
-	if h := c.header(); h != nil && !c.sawHeader.Swap(true) {
-		c.stat(&stats.InHeader{Client: true, Header: h, Compression: c.replyEncoding()})
-	}
+	return &attempt{call: a.call, tries: a.tries + 1}, nil
 }

@@ -11,8 +11,9 @@ import (
 
 // What grpc-go says of everyday failures. Users compare codes, and read texts.
 var (
-	errIllegalHeader = status.Error(codes.Internal, "transport: SendHeader called multiple times")
-	errConnClosing   = status.Error(codes.Unavailable, "transport is closing")
+	errIllegalHeader  = status.Error(codes.Internal, "transport: SendHeader called multiple times")
+	errHeaderTooLarge = status.Error(codes.Internal, "transport: trying to send header list size larger than the limit set by peer")
+	errConnClosing    = status.Error(codes.Unavailable, "transport is closing")
 
 	// ErrClientClosing is the error of calls on a client that was closed.
 	ErrClientClosing = status.Error(codes.Canceled, "grpc: the client connection is closing")

@@ -9,22 +9,11 @@ import (
 	"github.com/carp-rpc/carp-go/internal/direct"
 )
 
-// DefaultSpin is how long the ends of a connection spin before they sleep. It is about what
-// waking a core takes that sleeps.
-const DefaultSpin = 50 * time.Microsecond
-
 // refuseFor is how long a refused client has to learn why.
 const refuseFor = 10 * time.Second
 
-// Refuse answers all calls on a connection with a status, and ends it after a while.
-func Refuse(link direct.Link, st *status.Status) {
-	conn, err := direct.New(link, direct.Options{Handler: newRefuser(st), MaxHandlers: 1})
-	if err != nil {
-		link.Close()
-		return
-	}
-	time.AfterFunc(refuseFor, conn.Close)
-}
+// maxRefusals are under way at a time.
+const maxRefusals = 64
 
 type refuser struct{ method direct.Method }
 

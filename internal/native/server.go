@@ -1,19 +1,14 @@
 package native
 
 import (
-	"context"
 	"fmt"
-	"maps"
 	"math"
-	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/encoding"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 
@@ -30,6 +25,7 @@ type ServerConfig struct {
 	MaxRecv     int // bytes; 0 is 4 MiB
 	MaxSend     int // bytes; 0 is math.MaxInt32
 	MaxHandlers int // that run at a time for one connection; 0 is no bound but direct's
+	MaxHeader   int // bytes of a request's header list; 0 is no bound but direct's
 
 	Unknown grpc.StreamHandler // of methods that nobody registered; nil refuses them
 	Codec   encoding.CodecV2   // of all calls, whatever they ask for; or nil
@@ -38,8 +34,9 @@ type ServerConfig struct {
 	// none.
 	Goroutine func(method string) bool
 
-	// Spin is how long an idle connection spins before it sleeps.
-	Spin time.Duration
+	// MaxIdle, MaxAge and MaxAgeGrace end connections as those of
+	// keepalive.ServerParameters do. 0 is never.
+	MaxIdle, MaxAge, MaxAgeGrace time.Duration
 }
 
 const (
@@ -55,10 +52,7 @@ type Server struct {
 	known   map[string]bool    // service names
 	unknown *method
 
-	mu       sync.Mutex
-	conns    map[*direct.Conn]struct{}
-	stopping bool
-	calls    sync.WaitGroup // handlers
+	conns conns
 }
 
 // method is one that can be called.
@@ -80,7 +74,7 @@ func NewServer(cfg ServerConfig) *Server {
 	if cfg.MaxSend == 0 {
 		cfg.MaxSend = defaultMaxSend
 	}
-	s := &Server{cfg: cfg, methods: map[string]*method{}, known: map[string]bool{}, conns: map[*direct.Conn]struct{}{}}
+	s := &Server{cfg: cfg, methods: map[string]*method{}, known: map[string]bool{}}
 	s.unknown = s.newMethod("", nil)
 	if cfg.Unknown != nil {
 		s.unknown.stream = &grpc.StreamDesc{Handler: cfg.Unknown, ClientStreams: true, ServerStreams: true}
@@ -113,111 +107,23 @@ func (s *Server) newMethod(name string, impl any) *method {
 	return m
 }
 
-// Serve serves a connection, which is the server's from here on. It returns at once.
-func (s *Server) Serve(link direct.Link, p *peer.Peer) {
-	ctx := connBegun(peer.NewContext(context.Background(), p), p, s.cfg.Stats, false)
-	conn, err := direct.New(link, direct.Options{
-		Spin:        s.cfg.Spin,
-		Handler:     &connHandler{s, ctx, p},
-		MaxHandlers: s.cfg.MaxHandlers,
-	})
-	if err != nil { // the link was closed already
-		link.Close()
-		connEnded(ctx, s.cfg.Stats, false)
-		return
-	}
-	if !s.add(conn) {
-		conn.Close()
-	}
-	go func() {
-		<-conn.Gone()
-		s.remove(conn)
-		connEnded(ctx, s.cfg.Stats, false)
-	}()
-}
-
-func (s *Server) add(conn *direct.Conn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stopping {
-		return false
-	}
-	s.conns[conn] = struct{}{}
-	return true
-}
-
-func (s *Server) remove(conn *direct.Conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.conns, conn)
-}
-
-// stop takes no connections any more, and returns those there are.
-func (s *Server) stop() []*direct.Conn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stopping = true
-	return slices.Collect(maps.Keys(s.conns))
-}
-
-// GracefulStop refuses new calls, waits for those under way and ends the connections.
-// A Stop meanwhile cuts it short.
-func (s *Server) GracefulStop() {
-	conns := s.stop()
-	for _, c := range conns {
-		c.GoAway()
-	}
-	for _, c := range conns {
-		c.Drained()
-		c.Close()
-		<-c.Gone()
-	}
-}
-
-// Stop ends all connections, which cancels the calls under way. With wait, it returns when
-// their handlers have.
-func (s *Server) Stop(wait bool) {
-	for _, c := range s.stop() {
-		c.Close()
-		<-c.Gone()
-	}
-	if wait {
-		s.calls.Wait()
-	}
-}
-
-// connHandler finds the methods for one connection.
-type connHandler struct {
-	server *Server
-	ctx    context.Context
-	peer   *peer.Peer
-}
-
-// Method implements [direct.Handler].
-func (h *connHandler) Method(r *direct.Request) *direct.Method {
-	if m, ok := h.server.methods[r.Method]; ok {
-		return &m.Method
-	}
-	return &h.server.unknown.Method
-}
-
-// whyNot is the status of a call that nobody serves, or nil.
+// whyNot is the status of a call that nobody serves, or nil. Its name is well-formed.
 func (m *method) whyNot(name string) *status.Status {
-	if m.name != "" { // registered
+	if m.name != "" || m.stream != nil { // it is registered, or the handler of unknown methods takes it
 		return nil
 	}
-	s := m.server
-	path, ok := strings.CutPrefix(name, "/")
-	i := strings.LastIndex(path, "/")
-	if !ok || i < 0 {
-		return status.New(codes.Unimplemented, fmt.Sprintf("malformed method name: %q", name))
-	}
-	if m.stream != nil {
-		return nil // for the handler of unknown methods
-	}
-	service, method := path[:i], path[i+1:]
-	if !s.known[service] {
+	i := strings.LastIndex(name, "/")
+	service, method := name[1:i], name[i+1:]
+	if !m.server.known[service] {
 		return status.New(codes.Unimplemented, fmt.Sprintf("unknown service %v", service))
 	}
 	return status.New(codes.Unimplemented, fmt.Sprintf("unknown method %v for service %v", method, service))
+}
+
+// malformedName is the status of a call of a method without the name of a service, or nil.
+func malformedName(name string) *status.Status {
+	if strings.LastIndex(name, "/") > 0 && name[0] == '/' {
+		return nil
+	}
+	return status.New(codes.Unimplemented, fmt.Sprintf("malformed method name: %q", name))
 }

@@ -3,6 +3,7 @@ package native
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -51,15 +52,13 @@ var (
 
 // serve is direct's way in.
 func (m *method) serve(s *direct.Stream) {
-	m.server.calls.Add(1)
-	defer m.server.calls.Done()
 	c := m.newCall(s)
 	defer c.ctl.end(context.Canceled)
 	if s.OnCancel(c) {
 		return
 	}
-	if c.ctl.Err() != nil {
-		c.finish(status.New(codes.DeadlineExceeded, context.DeadlineExceeded.Error()), payload{})
+	if st := c.unfit(); st != nil {
+		c.finish(st, payload{})
 		return
 	}
 	c.tag()
@@ -68,6 +67,20 @@ func (m *method) serve(s *direct.Stream) {
 		return
 	}
 	c.handle()
+}
+
+// unfit is the status of a call that is not looked at any further, or nil.
+func (c *serverCall) unfit() *status.Status {
+	most := c.method.server.cfg.MaxHeader
+	switch {
+	case c.ctl.Err() != nil:
+		return status.New(codes.DeadlineExceeded, context.DeadlineExceeded.Error())
+	case most > 0 && receivedSize(c.stream.Request(), c.incoming()) > most: // a client of ours does not send it
+		return status.Convert(headerTooLarge(most))
+	case c.method.name == "":
+		return malformedName(c.stream.Request().Method)
+	}
+	return nil
 }
 
 func (m *method) newCall(s *direct.Stream) *serverCall {
@@ -152,16 +165,18 @@ func (c *serverCall) handle() {
 		}
 		c.stat(b)
 	}
-	err := c.setUp()
-	if err == nil {
-		err = c.run()
-	}
+	var err error
 	if stat {
-		end := &stats.End{BeginTime: begin, EndTime: time.Now()}
-		if err != nil && !errors.Is(err, io.EOF) {
-			end.Error = toStatus(err)
-		}
-		c.stat(end)
+		defer func() { // also when the handler ends its goroutine
+			end := &stats.End{BeginTime: begin, EndTime: time.Now()}
+			if err != nil && !errors.Is(err, io.EOF) {
+				end.Error = toStatus(err)
+			}
+			c.stat(end)
+		}()
+	}
+	if err = c.setUp(); err == nil {
+		err = c.run()
 	}
 }
 
@@ -255,8 +270,8 @@ func (c *serverCall) abort(err error) {
 	c.finish(st, payload{})
 }
 
-// finish ends the call on the wire, with the reply of a unary one if it has one. Only the
-// first call does something. A nil status is OK.
+// finish ends the call on the wire, with the reply of a unary one if it has one, and its
+// context. Only the first call does something. A nil status is OK.
 func (c *serverCall) finish(st *status.Status, reply payload) {
 	c.mu.Lock()
 	if c.done || c.stream.Reason() != nil {
@@ -264,6 +279,11 @@ func (c *serverCall) finish(st *status.Status, reply payload) {
 		return
 	}
 	c.done = true
+	if err := c.ctl.Err(); err != nil { // its deadline
+		c.mu.Unlock()
+		c.stream.Finish(&c.ctl, nil, direct.Answer{}, &direct.Trailer{Code: codes.DeadlineExceeded, Message: err.Error()})
+		return
+	}
 	var header metadata.MD
 	if !c.sent && (reply.set || len(c.header) > 0) {
 		c.sent = true
@@ -272,6 +292,10 @@ func (c *serverCall) finish(st *status.Status, reply payload) {
 	t := direct.Trailer{MD: sendable(c.trailer)}
 	c.mu.Unlock()
 	fillStatus(&t, st)
+	if most := c.maxHeader(); most > 0 && max(c.headerSize(header), trailerSize(&t)) > most {
+		c.cutOff(most)
+		return
+	}
 	if header != nil && c.counting() {
 		c.stat(&stats.OutHeader{Header: c.header.Copy(), Compression: c.encoding})
 	}
@@ -279,8 +303,9 @@ func (c *serverCall) finish(st *status.Status, reply payload) {
 	if reply.set {
 		answer = direct.Answer{Set: true, Data: reply.data, Packed: reply.packed}
 	}
-	// The handler's work is done: not even its own deadline keeps the answer back.
-	c.stream.Finish(context.Background(), header, answer, &t)
+	// If there is no room by the call's deadline, the answer comes too late.
+	c.stream.Finish(&c.ctl, header, answer, &t)
+	c.ctl.end(context.Canceled)
 	if !c.counting() {
 		return
 	}
@@ -288,6 +313,28 @@ func (c *serverCall) finish(st *status.Status, reply payload) {
 		c.stat(reply.out(false))
 	}
 	c.stat(&stats.OutTrailer{Trailer: c.trailer.Copy()})
+}
+
+// maxHeader bounds the header lists that the client takes; 0 is no bound.
+func (c *serverCall) maxHeader() int {
+	if theirs := c.stream.Handler().(*connHandler).theirs.Load(); theirs != nil {
+		return theirs.maxHeader
+	}
+	return 0
+}
+
+// headerSize is listSize of a header.
+func (c *serverCall) headerSize(md metadata.MD) int {
+	return listSize(pairSize(":status", "200")+pairSize("content-type", contentType(c.stream.Request().Subtype)), md)
+}
+
+// cutOff ends a call whose header or trailer the client would not take.
+func (c *serverCall) cutOff(most int) {
+	c.stream.Finish(&c.ctl, nil, direct.Answer{}, &direct.Trailer{
+		Code:    codes.Internal,
+		Message: fmt.Sprintf("header list size to send violates the maximum size (%d bytes) set by client", most),
+	})
+	c.ctl.end(context.Canceled)
 }
 
 // wireHeader is the header as it is sent: never nil, and with the encoding of messages

@@ -61,7 +61,14 @@ func (c *serverCall) sendHeader(md metadata.MD) error {
 		c.header = metadata.Join(c.header, md)
 	}
 	header := c.wireHeader()
+	most := c.maxHeader()
+	tooLarge := most > 0 && c.headerSize(header) > most
+	c.done = c.done || tooLarge
 	c.mu.Unlock()
+	if tooLarge {
+		c.cutOff(most)
+		return errHeaderTooLarge
+	}
 	if err := c.stream.SendHeader(&c.ctl, header); err != nil {
 		return c.endedErr()
 	}
@@ -88,7 +95,9 @@ func (c *serverCall) setTrailer(md metadata.MD) error {
 }
 
 // ended tells whether nothing more can be sent. Called with c.mu locked.
-func (c *serverCall) ended() bool { return c.done || c.stream.Reason() != nil }
+func (c *serverCall) ended() bool {
+	return c.done || c.stream.Reason() != nil || c.ctl.Err() != nil
+}
 
 // endedErr is the error of sending on a call that has ended.
 func (c *serverCall) endedErr() error {

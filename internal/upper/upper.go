@@ -22,8 +22,9 @@ var (
 
 	// Session is what a *shmconn.Conn stands on, and the protocol that was agreed on: ""
 	// if it is the byte stream, which the conn is there for. Otherwise the session is
-	// the caller's from here on and the conn of no use.
-	Session func(conn net.Conn) (s *shm.Session, proto string)
+	// the caller's from here on and the conn of no use. spins says that this end may
+	// spin while it waits: it is false for PowerFirst.
+	Session func(conn net.Conn) (s *shm.Session, proto string, spins bool)
 )
 
 // DialTarget is Dial for a shm target of package dialer, which sets it. cfg is a

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
@@ -39,6 +41,11 @@ func concurrentCases() []testCase {
 				})
 				e.client("wrong: %v", wrong)
 			},
+		},
+		{
+			name: "concurrent/limit of calls",
+			rule: "Calls above the server's limit wait on the client for earlier ones to end, a stream in NewStream, and give up with their context. No more handlers than that run at a time.",
+			run:  limitOfCalls,
 		},
 		{
 			name: "concurrent/handlers run side by side",
@@ -247,4 +254,57 @@ func thousandStreams(e *env) {
 	for _, cs := range streams {
 		cs.RecvMsg(new(message))
 	}
+}
+
+func limitOfCalls(e *env) {
+	const most = 2
+	var running, peak atomic.Int32
+	started, release := make(chan struct{}, most), newSignal()
+	ep := e.serve(handlers{
+		unary: func(_ context.Context, m *message) (*message, error) {
+			n := running.Add(1)
+			defer running.Add(-1)
+			for {
+				p := peak.Load()
+				if n <= p || peak.CompareAndSwap(p, n) {
+					return m, nil
+				}
+			}
+		},
+		bidi: func(grpc.ServerStream) error {
+			started <- struct{}{}
+			e.await(release, "the release of the streams")
+			return nil
+		},
+	}, func(cfg *ServerConfig) { cfg.MaxConcurrentStreams = most })
+	c := e.dial(ep)
+	var open []grpc.ClientStream
+	for range most {
+		cs, err := c.bidi(e.ctx)
+		e.client("open: %s", showError(err))
+		open = append(open, cs)
+	}
+	e.wait(receive(started, most), "the start of the streams")
+	ctx, cancel := context.WithTimeout(e.ctx, 20*time.Millisecond)
+	defer cancel()
+	e.client("one more: %s", showReply(c.unary(ctx, text("x"))))
+	_, err := c.bidi(ctx)
+	e.client("one more stream: %s", showError(err))
+
+	waiting := e.spawn("the waiting call", func() { e.note("waiting", "%s", showReply(c.unary(e.ctx, text("patient")))) })
+	release.happened()
+	for _, cs := range open {
+		e.recv(cs)
+	}
+	waiting()
+	wrong := e.parallel(8, func(int) error {
+		for range 20 {
+			if _, err := c.unary(e.ctx, text("x")); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	e.client("wrong: %v", wrong)
+	e.server("more than %d at a time: %v", most, peak.Load() > most)
 }

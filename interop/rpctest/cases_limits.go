@@ -123,7 +123,7 @@ func defaultLimits(e *env) {
 }
 
 func raisedLimits(e *env) {
-	const most = 16 << 20
+	const most = 6 << 20 // above what is allowed by default
 	ep := e.serve(handlers{unary: echoUnary, bidi: echoStream(e)},
 		func(cfg *ServerConfig) { cfg.MaxRecvMsgSize, cfg.MaxSendMsgSize = most, most })
 	c := e.dial(ep, func(cfg *ClientConfig) { cfg.CallOptions = []grpc.CallOption{grpc.MaxCallRecvMsgSize(most)} })

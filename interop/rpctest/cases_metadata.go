@@ -81,15 +81,14 @@ func metadataCases() []testCase {
 			},
 		},
 		{
-			name: "metadata/over the limit",
-			rule: "Metadata above the limit of grpc-go (16 MiB) fails the call. It may cost the connection, which then comes back.",
-			run: func(e *env) {
-				c := e.pair(handlers{unary: echoUnary})
-				huge := metadata.Pairs("huge", strings.Repeat("h", 17<<20))
-				_, err := c.unary(metadata.NewOutgoingContext(e.ctx, huge), text("x"))
-				e.client("huge: failed %v", err != nil)
-				e.client("next: %s", showReply(c.unary(e.ctx, text("x"), grpc.WaitForReady(true))))
-			},
+			name: "metadata/over the server's limit",
+			rule: "Metadata above the limit that the server announced is not sent: the call fails with Internal, a stream when it is opened. The connection goes on.",
+			run:  overServersLimit,
+		},
+		{
+			name: "metadata/over the client's limit",
+			rule: "A header or trailer above the limit that the client announced is not sent: the call fails with Internal, and the handler is told of its header. The connection goes on.",
+			run:  overClientsLimit,
 		},
 	}
 }
@@ -200,5 +199,59 @@ func upperCaseMetadata() []outgoing {
 	return []outgoing{
 		{name: "upper case in MD", md: metadata.MD{"Upper": {"v"}}},
 		{name: "upper case in MD, without values", md: metadata.MD{"Upper": nil}},
+	}
+}
+
+// listLimit is a limit of metadata, in bytes. What is tried is far from it, as what
+// else is counted depends on the transport.
+const listLimit = 8 << 10
+
+func manyBytes() metadata.MD { return metadata.Pairs("many", strings.Repeat("m", 2*listLimit)) }
+
+func overServersLimit(e *env) {
+	c := e.dial(e.serve(handlers{unary: echoUnary, bidi: echoStream(e)}, func(cfg *ServerConfig) { cfg.MaxHeaderListSize = listLimit }))
+	ctx := metadata.NewOutgoingContext(e.ctx, manyBytes())
+	e.client("unary: %s", showReply(c.unary(ctx, text("x"))))
+	_, err := c.bidi(ctx)
+	e.client("open: %s", showError(err))
+	fits := metadata.AppendToOutgoingContext(e.ctx, "some", strings.Repeat("s", listLimit/2))
+	e.client("next: %s", showReply(c.unary(fits, text("y"))))
+}
+
+func overClientsLimit(e *env) {
+	send := func(what string, header, trailer func(metadata.MD) error) {
+		switch what {
+		case "header":
+			e.server("%s: %s", what, showError(header(manyBytes())))
+		case "trailer":
+			e.server("%s: %s", what, showError(trailer(manyBytes())))
+		}
+	}
+	ep := e.serve(handlers{
+		unary: func(ctx context.Context, m *message) (*message, error) {
+			send(string(m.GetValue()),
+				func(md metadata.MD) error { return grpc.SendHeader(ctx, md) },
+				func(md metadata.MD) error { return grpc.SetTrailer(ctx, md) })
+			return m, nil
+		},
+		bidi: func(ss grpc.ServerStream) error {
+			m := new(message)
+			if err := ss.RecvMsg(m); err != nil {
+				return err
+			}
+			send(string(m.GetValue()), ss.SendHeader, func(md metadata.MD) error { ss.SetTrailer(md); return nil })
+			return nil
+		},
+	})
+	c := e.dial(ep, func(cfg *ClientConfig) { cfg.MaxHeaderListSize = listLimit })
+	for _, what := range []string{"header", "trailer", "neither"} {
+		_, err := c.unary(e.ctx, text(what))
+		e.client("%s, unary: %s", what, showCode(err))
+		e.awaitHandlers()
+		cs, err := c.bidi(e.ctx)
+		e.client("open: %s", showError(err))
+		e.client("send: %s", showError(cs.SendMsg(text(what))))
+		e.client("%s, stream: %s", what, showCode(cs.RecvMsg(new(message))))
+		e.awaitHandlers()
 	}
 }

@@ -104,6 +104,9 @@ func serverMutants() []mutant {
 			}}
 		})},
 		{"ignores the server's limits", []string{"limits/server receives, unary", "limits/server sends, stream"}, broken{server: func(cfg *rpctest.ServerConfig) { cfg.MaxRecvMsgSize, cfg.MaxSendMsgSize = 0, 0 }}},
+		{"takes any metadata", []string{"metadata/over the server's limit"}, broken{server: func(cfg *rpctest.ServerConfig) { cfg.MaxHeaderListSize = 0 }}},
+		{"sends any metadata", []string{"metadata/over the client's limit"}, broken{client: func(cfg *rpctest.ClientConfig) { cfg.MaxHeaderListSize = 0 }}},
+		{"takes any number of calls", []string{"concurrent/limit of calls"}, broken{server: func(cfg *rpctest.ServerConfig) { cfg.MaxConcurrentStreams = 0 }}},
 		{"receives more by default", []string{"limits/by default"}, broken{server: func(cfg *rpctest.ServerConfig) {
 			if cfg.MaxRecvMsgSize == 0 {
 				cfg.MaxRecvMsgSize = 8 << 20

@@ -45,6 +45,13 @@ type ServerConfig struct {
 	// MaxRecvMsgSize and MaxSendMsgSize are in bytes.
 	MaxRecvMsgSize int
 	MaxSendMsgSize int
+
+	// MaxHeaderListSize bounds the metadata of requests, in bytes as
+	// grpc.MaxHeaderListSize counts them.
+	MaxHeaderListSize uint32
+
+	// MaxConcurrentStreams bounds the calls of one connection.
+	MaxConcurrentStreams uint32
 }
 
 // ClientConfig is what a case wants of a client. The zero value of every
@@ -69,6 +76,10 @@ type ClientConfig struct {
 
 	// Authority is what the server shall see as :authority.
 	Authority string
+
+	// MaxHeaderListSize bounds the headers and trailers of replies, in
+	// bytes as grpc.WithMaxHeaderListSize counts them.
+	MaxHeaderListSize uint32
 }
 
 // An Endpoint is a running server and the way to reach it.

@@ -123,6 +123,12 @@ func (cfg ServerConfig) grpcOptions() []grpc.ServerOption {
 	if cfg.MaxSendMsgSize > 0 {
 		opts = append(opts, grpc.MaxSendMsgSize(cfg.MaxSendMsgSize))
 	}
+	if cfg.MaxHeaderListSize > 0 {
+		opts = append(opts, grpc.MaxHeaderListSize(cfg.MaxHeaderListSize))
+	}
+	if cfg.MaxConcurrentStreams > 0 {
+		opts = append(opts, grpc.MaxConcurrentStreams(cfg.MaxConcurrentStreams))
+	}
 	return opts
 }
 
@@ -144,6 +150,9 @@ func (cfg ClientConfig) grpcOptions() []grpc.DialOption {
 	}
 	if cfg.Authority != "" {
 		opts = append(opts, grpc.WithAuthority(cfg.Authority))
+	}
+	if cfg.MaxHeaderListSize > 0 {
+		opts = append(opts, grpc.WithMaxHeaderListSize(cfg.MaxHeaderListSize))
 	}
 	return opts
 }
