@@ -134,7 +134,7 @@ func TestManyConnections(t *testing.T) {
 	for i, name := range []string{"dialler", "listener"} {
 		t.Logf("%s: %v of CPU in %v, %d threads, %d KiB for each connection", name, used[i].cpu, watch, used[i].threads,
 			(used[i].memory-before[i].memory)/manyConns)
-		if most := idleShare * watch / idleOf; used[i].cpu > most {
+		if most := time.Duration(int64(idleShare) * int64(watch) / int64(idleOf)); used[i].cpu > most {
 			t.Errorf("%s: %v of CPU in %v, want at most %v", name, used[i].cpu, watch, most)
 		}
 		if used[i].threads >= manyThreads {
@@ -157,7 +157,7 @@ func restful(t *testing.T, child *testproc.Proc, watch time.Duration) [2]usage {
 		for i := range used {
 			used[i].cpu -= before[i].cpu
 		}
-		if most := idleShare * watch / idleOf; used[0].cpu <= most && used[1].cpu <= most {
+		if most := time.Duration(int64(idleShare) * int64(watch) / int64(idleOf)); used[0].cpu <= most && used[1].cpu <= most {
 			break
 		}
 	}
