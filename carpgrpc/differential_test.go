@@ -62,9 +62,6 @@ func directOptions() rpctest.Options {
 			Sometimes: true,
 		},
 	)
-	const overtakes = "the case cancels while the handler answers: here the cancel is often there first, and the answer fails"
-	o.Skip["cancel/mid stream, handler receiving"] = overtakes
-	o.Skip["deadline/client notices, receiving"] = overtakes
 	o.Skip["metadata/refused upper case"] = "keys are in lower case when package metadata gives them to others than grpc-go, which then sends them"
 	maps.Copy(o.Skip, localCredentials.Skip)
 	return o

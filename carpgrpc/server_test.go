@@ -104,34 +104,64 @@ func TestServeAfterStop(t *testing.T) {
 }
 
 func TestHealthAndReflection(t *testing.T) {
-	leak.Check(t)
-	srv := carpgrpc.NewServer()
-	healthpb.RegisterHealthServer(srv, health.NewServer())
-	reflection.Register(srv)
-	if _, ok := srv.GetServiceInfo()["grpc.health.v1.Health"]; !ok {
-		t.Errorf("GetServiceInfo = %v", srv.GetServiceInfo())
-	}
-	lis := listen(t, targets(t)["unix"])
-	start(t, srv, lis)
-	cc := newClient(t, dialer.TargetOf(lis.Addr()))
-	reply, err := healthpb.NewHealthClient(cc).Check(t.Context(), &healthpb.HealthCheckRequest{})
+	forEachTarget(t, func(t *testing.T, lis net.Listener) {
+		t.Helper()
+		srv := carpgrpc.NewServer(plain())
+		healthpb.RegisterHealthServer(srv, health.NewServer())
+		reflection.Register(srv)
+		if _, ok := srv.GetServiceInfo()["grpc.health.v1.Health"]; !ok {
+			t.Errorf("GetServiceInfo = %v", srv.GetServiceInfo())
+		}
+		start(t, srv, lis)
+		cc := newClient(t, dialer.TargetOf(lis.Addr()))
+		checkHealth(t, cc)
+		checkReflection(t, cc)
+	})
+}
+
+func checkHealth(t *testing.T, cc grpc.ClientConnInterface) {
+	t.Helper()
+	c := healthpb.NewHealthClient(cc)
+	reply, err := c.Check(t.Context(), &healthpb.HealthCheckRequest{})
 	if err != nil || reply.GetStatus() != healthpb.HealthCheckResponse_SERVING {
-		t.Errorf("health: %v, %v", reply, err)
+		t.Errorf("Check = %v, %v", reply, err)
 	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	w, err := c.Watch(ctx, &healthpb.HealthCheckRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reply, err = w.Recv()
+	if err != nil || reply.GetStatus() != healthpb.HealthCheckResponse_SERVING {
+		t.Errorf("Watch = %v, %v", reply, err)
+	}
+}
+
+func checkReflection(t *testing.T, cc grpc.ClientConnInterface) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	s, err := reflectionpb.NewServerReflectionClient(cc).ServerReflectionInfo(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = s.Send(&reflectionpb.ServerReflectionRequest{MessageRequest: &reflectionpb.ServerReflectionRequest_ListServices{}})
-	if err != nil {
-		t.Fatal(err)
+	ask := func(r *reflectionpb.ServerReflectionRequest, want string) {
+		t.Helper()
+		if err := s.Send(r); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := s.Recv()
+		if err != nil || !strings.Contains(answer.String(), want) {
+			t.Errorf("reflection: %v, %v, want %s in it", answer, err, want)
+		}
 	}
-	list, err := s.Recv()
-	if err != nil || !strings.Contains(list.String(), "grpc.health.v1.Health") {
-		t.Errorf("reflection: %v, %v", list, err)
-	}
+	ask(&reflectionpb.ServerReflectionRequest{
+		MessageRequest: &reflectionpb.ServerReflectionRequest_ListServices{},
+	}, "grpc.health.v1.Health")
+	ask(&reflectionpb.ServerReflectionRequest{
+		MessageRequest: &reflectionpb.ServerReflectionRequest_FileContainingSymbol{FileContainingSymbol: "grpc.health.v1.Health"},
+	}, "HealthCheckRequest")
 }
 
 // silent connects n times and says nothing.
@@ -219,22 +249,23 @@ func TestGracefulStop(t *testing.T) {
 }
 
 func TestStopCutsGracefulStopShort(t *testing.T) {
-	leak.Check(t)
-	lis := listen(t, targets(t)["unix"])
-	started := make(chan struct{})
-	srv := serve(t, service{started: started}, lis)
-	c := clientOf(t, lis)
-	called := make(chan error, 1)
-	go func() {
-		_, err := c.EmptyCall(t.Context(), &pb.Empty{})
-		called <- err
-	}()
-	<-started
-	graceful := make(chan struct{})
-	go func() { srv.GracefulStop(); close(graceful) }()
-	mustReturn(t, "Stop", srv.Stop)
-	mustReturn(t, "GracefulStop", func() { <-graceful })
-	wantCode(t, <-called, codes.Unavailable)
+	forEachTarget(t, func(t *testing.T, lis net.Listener) {
+		t.Helper()
+		started := make(chan struct{})
+		srv := serve(t, service{started: started}, lis)
+		c := clientOf(t, lis)
+		called := make(chan error, 1)
+		go func() {
+			_, err := c.EmptyCall(t.Context(), &pb.Empty{})
+			called <- err
+		}()
+		<-started
+		graceful := make(chan struct{})
+		go func() { srv.GracefulStop(); close(graceful) }()
+		mustReturn(t, "Stop", srv.Stop)
+		mustReturn(t, "GracefulStop", func() { <-graceful })
+		wantCode(t, <-called, codes.Unavailable)
+	})
 }
 
 func TestAllowPeer(t *testing.T) {
@@ -261,14 +292,15 @@ func TestAllowPeer(t *testing.T) {
 }
 
 func TestServerLogsTransport(t *testing.T) {
-	leak.Check(t)
-	lis := listen(t, targets(t)["unix"])
-	var log recorder
-	serve(t, service{}, lis, carpgrpc.Logger(log.logger()))
-	if err := unary(t.Context(), clientOf(t, lis), 64); err != nil {
-		t.Fatal(err)
-	}
-	log.want(t, "level=DEBUG", "connection accepted", "transport=HTTP/2", lis.Addr().String())
+	forEachTarget(t, func(t *testing.T, lis net.Listener) {
+		t.Helper()
+		var log recorder
+		serve(t, service{}, lis, carpgrpc.Logger(log.logger()))
+		if err := unary(t.Context(), clientOf(t, lis), 64); err != nil {
+			t.Fatal(err)
+		}
+		log.want(t, "level=DEBUG", "connection accepted", "transport="+string(transportOf(lis)), lis.Addr().String())
+	})
 }
 
 // An interceptor that would be dropped may be the one that guards.
