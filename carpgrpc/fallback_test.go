@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/connectivity"
 	pb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/stats"
+	"google.golang.org/grpc/status"
 
 	"github.com/carp-rpc/carp-go/carpgrpc"
 	"github.com/carp-rpc/carp-go/internal/leak"
@@ -91,7 +92,9 @@ func TestCloseEndsCallsOnOldConnections(t *testing.T) {
 			awaitState(t, cc, connectivity.Idle)
 			mustReturn(t, "Close", func() { cc.Close() })
 			_, err = s.Recv()
-			wantCode(t, err, codes.Canceled)
+			if code := status.Code(err); code != codes.Canceled && (opts == nil || code != codes.Unavailable) {
+				t.Errorf("the call ended with %v", err) // over HTTP/2, grpc-go says either
+			}
 			mustReturn(t, "GracefulStop", func() { <-stopped })
 		})
 	}
