@@ -87,22 +87,24 @@ func WithConnectParams(p grpc.ConnectParams) ClientOption {
 	return clientOption(func(c *clientConfig) { c.connectParams = &p })
 }
 
-// WithIdleTimeout sets after how long without calls the connection is given up until
-// the next one. Zero means never. The default is 30 min.
+// WithIdleTimeout sets after how long without calls the connection, or the attempts to
+// make one, are given up until the next one. Zero means never. The default is 30 min.
 func WithIdleTimeout(d time.Duration) ClientOption {
 	return clientOption(func(c *clientConfig) { c.idleTimeout = &d })
 }
 
 // WithKeepaliveParams sets when the client pings a silent server. By default it never
 // does. The end of a process at the other end of a unix or shm connection shows
-// without pings.
+// without pings, so the direct transport has none. A server that is stopped (SIGSTOP)
+// keeps its connections: deadlines end the calls to it.
 func WithKeepaliveParams(p keepalive.ClientParameters) ClientOption {
 	return clientOption(func(c *clientConfig) { c.keepalive = &p })
 }
 
 // WithMaxHeaderListSize bounds the metadata that a reply may bring, in bytes as HTTP/2
-// counts them: names and values uncompressed, and 32 for each. The default is 16
-// MiB.
+// counts them: names and values uncompressed, and 32 for each pair. Servers are told,
+// and end calls that would bring more with Internal. The default is 16 MiB, of which
+// they are not told.
 func WithMaxHeaderListSize(bytes uint32) ClientOption {
 	return clientOption(func(c *clientConfig) { c.maxHeaderList = &bytes })
 }

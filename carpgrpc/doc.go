@@ -22,7 +22,29 @@
 // ([Direct]); with a plain grpc-go at one end it is HTTP/2 there, too. Which of them
 // it is, is agreed on when the connection is made, and nothing but the time that calls
 // take depends on it. [ClientConn.Transport] says what the present connection speaks,
-// and both ends log it (level Debug).
+// and both ends log it (level Debug). When a server is replaced by one that speaks
+// another transport, its clients follow.
+//
+// The direct transport has the semantics of grpc-go: interceptors, metadata, deadlines,
+// cancellation, status and details, limits, statistics, call credentials, message
+// codecs and compression, connectivity, graceful stops. A test suite compares what callers
+// and handlers see over each transport with what plain grpc-go shows them. What it has
+// not, because nobody outside grpc-go can have it or because HTTP/2 is its subject:
+//
+//   - Service configs, and with them retry policies and health checks of clients. Calls
+//     that no server has looked at are made again, as by grpc-go: streams as long as
+//     what was sent on them is little (64 KiB, or less by
+//     grpc.MaxRetryRPCBufferSize).
+//   - Keepalive pings; see [KeepaliveParams].
+//   - channelz, binary logs, and golang.org/x/net/trace.
+//   - grpc.PreparedMsg, and the option experimental.AcceptCompressors: calls with them
+//     fail with a clear error. grpc.SetSendCompressor and
+//     grpc.ClientSupportedCompressors fail, too: a reply is compressed as its request
+//     was.
+//
+// A program that needs one of them leaves its connections to grpc-go, by
+// [WithDialOptions] or [WithServerOptions]; grpc.EmptyDialOption and
+// grpc.EmptyServerOption do.
 //
 // # Security
 //

@@ -73,34 +73,43 @@ func MaxSendMsgSize(bytes int) ServerOption {
 	return serverOption(func(s *serverConfig) { s.maxSend = &bytes })
 }
 
-// MaxConcurrentStreams bounds the calls in flight on one connection. The default is
-// no bound.
+// MaxConcurrentStreams bounds the calls in flight on one connection, and the handlers
+// that run for it: those of cancelled calls count until they return. Clients are told
+// and let further calls wait. The default is no bound over HTTP/2, and 65,536 on the
+// direct transport.
 func MaxConcurrentStreams(n uint32) ServerOption {
 	return serverOption(func(s *serverConfig) { s.maxStreams = &n })
 }
 
 // MaxHeaderListSize bounds the metadata that a call may bring, in bytes as HTTP/2
-// counts them: names and values uncompressed, and 32 for each. The default is 16
-// MiB.
+// counts them: names and values uncompressed, and 32 for each pair. Clients are told
+// and fail what is larger, with Internal. The default is 16 MiB, of which they are not
+// told.
 func MaxHeaderListSize(bytes uint32) ServerOption {
 	return serverOption(func(s *serverConfig) { s.maxHeaderList = &bytes })
 }
 
 // ConnectionTimeout bounds how long a new connection may take until calls can be
-// made on it. The default is 120 s.
+// made on it. The default is 120 s. It is about HTTP/2: the direct transport needs
+// nothing beyond the handshake of shared memory, which has
+// shmconn.Config.HandshakeTimeout.
 func ConnectionTimeout(d time.Duration) ServerOption {
 	return serverOption(func(s *serverConfig) { s.connectionTimeout = &d })
 }
 
 // KeepaliveParams sets when the server pings a silent client, and when it ends idle
-// and old connections. The end of a process at the other end of a unix or shm
-// connection shows without pings.
+// and old connections. By default it never ends them.
+//
+// The end of a process at the other end of a unix or shm connection shows without
+// pings, so the direct transport has none: Time and Timeout mean nothing to it. A
+// client that is stopped (SIGSTOP) keeps its connection; the deadlines of its calls end
+// their handlers.
 func KeepaliveParams(p keepalive.ServerParameters) ServerOption {
 	return serverOption(func(s *serverConfig) { s.keepalive = &p })
 }
 
 // KeepaliveEnforcementPolicy sets how often a client may ping before its connection
-// is closed.
+// is closed. It is about HTTP/2.
 func KeepaliveEnforcementPolicy(p keepalive.EnforcementPolicy) ServerOption {
 	return serverOption(func(s *serverConfig) { s.enforcement = &p })
 }

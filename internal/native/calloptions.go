@@ -113,7 +113,7 @@ func refuseForeign(o grpc.CallOption) error {
 		return nil
 	}
 	return status.Error(codes.Unimplemented,
-		fmt.Sprintf("call option %v can't be honoured over shared memory; a client with carpgrpc.WithDialOptions() makes its calls through HTTP/2, which can", t))
+		fmt.Sprintf("call option %v can't be honoured over shared memory; a client with carpgrpc.WithDialOptions(grpc.EmptyDialOption{}) makes its calls through HTTP/2, which can", t))
 }
 
 // chooseCodec settles codec and content-subtype.

@@ -249,10 +249,17 @@ func (a *attempt) endStat(err error) {
 	}
 }
 
-// refused tells whether the server sent the call back without looking at it, and may take
-// it later.
+// refused tells whether the server sent the call back without looking at it, or said so when it
+// went away, and may take it later.
 func (a *attempt) refused() bool {
-	return errors.Is(a.stream.Reason(), direct.ErrRefused) && a.conn.theirs.serves
+	if _, answered := a.stream.Trailer(); answered || !a.conn.theirs.serves {
+		return false
+	}
+	reason := a.stream.Reason()
+	if reason == nil {
+		reason = a.conn.Err()
+	}
+	return errors.Is(reason, direct.ErrRefused)
 }
 
 // Times to wait before a refused call is made again. The server has as many handlers running
