@@ -4,7 +4,8 @@
 //
 // It is the only package of the module that imports unsafe and that maps
 // memory. Package shmconn makes a net.Conn of a [Session]; the direct transport
-// speaks frames in the same rings.
+// speaks frames in the same rings. PROTOCOL.md has all that two implementations must
+// agree on.
 //
 // # The parts
 //
@@ -29,7 +30,9 @@
 //	                                                   C3 store head (gives C2's part back)
 //	          P3 load head before the next P1
 //
-// P2 pairs with C1 and C3 with P3. Go's atomics are sequentially consistent; Go
+// P2 pairs with C1 and C3 with P3. Where index 0 lies in the ring's memory is the
+// producer's choice, which it may change while the ring is empty (base, stored before
+// P2 and loaded after C1). Go's atomics are sequentially consistent; Go
 // promises that within one process, and across two it rests on the instructions
 // that the compiler emits for sync/atomic (a locked exchange on 386 and amd64,
 // load-acquire and store-release on arm64).

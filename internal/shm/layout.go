@@ -26,6 +26,7 @@ import (
 //	offset  size  field  written by                       read by
 //	0x000   8     tail   producer                         consumer
 //	0x008   4     fin    producer: no byte after tail     consumer
+//	0x010   8     base   producer                         consumer
 //	0x080   8     head   consumer                         producer
 //	0x088   4     rst    consumer: will read no more      producer
 //	0x100   4     rwait  consumer sets, producer clears   both
@@ -43,6 +44,7 @@ const (
 
 	offTail  = 0x000
 	offFin   = 0x008
+	offBase  = 0x010
 	offHead  = 0x080
 	offRst   = 0x088
 	offRwait = 0x100
@@ -107,7 +109,7 @@ func checkHeader(mem []byte, c capacities) error {
 		return fmt.Errorf("%w: segment of %d bytes, want %d", ErrCorrupt, len(mem), c.segmentSize())
 	}
 	if m := binary.NativeEndian.Uint64(mem[offMagic:]); m != magic {
-		return fmt.Errorf("%w: segment magic %#016x, want %#016x", ErrCorrupt, m, magic)
+		return fmt.Errorf("%w: segment magic %#x, want %#x", ErrCorrupt, m, magic)
 	}
 	if v := binary.NativeEndian.Uint32(mem[offVersion:]); v != Version {
 		return fmt.Errorf("%w: segment version %d, want %d", ErrCorrupt, v, Version)

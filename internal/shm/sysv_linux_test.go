@@ -256,3 +256,10 @@ func TestHugePagesAreTurnedDown(t *testing.T) {
 		t.Errorf("%v, %v", seg, err)
 	}
 }
+
+func TestProtocolKeys(t *testing.T) {
+	text, err := os.ReadFile("PROTOCOL.md")
+	if want := fmt.Sprintf("mode 0%o with a key from %#x to %#x", sysvMode, sysvKey, sysvKey|0xffff); err != nil || !strings.Contains(string(text), want) {
+		t.Errorf("PROTOCOL.md lacks %q: %v", want, err)
+	}
+}
