@@ -52,7 +52,7 @@ const latencyFirstSpin = 50 * time.Microsecond
 
 // Defaults of a Config.
 const (
-	DefaultRingSize         = 256 << 10
+	DefaultRingSize         = 1 << 20
 	DefaultMaxRingSize      = 16 << 20
 	DefaultHandshakeTimeout = 5 * time.Second
 	DefaultMaxHandshakes    = 256
@@ -63,9 +63,12 @@ const (
 // be shared.
 type Config struct {
 	// RingSize is the wished capacity of each direction in bytes: a power of
-	// two from 4 KiB to 64 MiB. Zero is 256 KiB. A connection gets the larger
+	// two from 4 KiB to 64 MiB. Zero is 1 MiB. A connection gets the larger
 	// of both sides' wishes, within the smaller of both sides' MaxRingSize.
-	// Memory is taken as it is first used.
+	//
+	// It bounds how far a writer can get ahead of its reader, and hardly costs
+	// anything unless one does: a ring that runs empty starts over at its
+	// beginning, so only memory for what is under way at a time is ever used.
 	RingSize int
 
 	// MaxRingSize is the largest capacity that a peer's wish can bring about: a
@@ -77,6 +80,12 @@ type Config struct {
 	// this order until there is one that both sides can use. Nil is MemFD, and
 	// then SysV.
 	Backings []Backing
+
+	// HugePages asks the kernel to use huge pages for this end's mapping
+	// (MADV_HUGEPAGE). They spare page faults where rings are several MiB large,
+	// and take memory 2 MiB at a time. Without effect where
+	// /sys/kernel/mm/transparent_hugepage/shmem_enabled is never or deny.
+	HugePages bool
 
 	// Wait says how this end waits. Zero is Balanced.
 	Wait Wait
@@ -169,6 +178,7 @@ func (r *resolved) options(protos []string) *shm.Options {
 		RingLimit: r.MaxRingSize,
 		Backings:  shm.Of(r.Backings...),
 		Prefer:    r.Backings[0],
+		HugePages: r.HugePages,
 		Allow:     r.Allow,
 	}
 }

@@ -12,3 +12,13 @@ func Unread(c *Conn) int {
 	n, _ := rx.Len(rx.Cap())
 	return n
 }
+
+// Handshakes is how many handshakes are under way.
+func (l *Listener) Handshakes() int {
+	l.shaker.mu.Lock()
+	defer l.shaker.mu.Unlock()
+	return l.shaker.guests.Len()
+}
+
+// Waiting is how many diallers there are that Accept has not returned.
+func (l *Listener) Waiting() int { return len(l.shaker.places) }

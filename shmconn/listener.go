@@ -24,10 +24,11 @@ type Listener struct {
 	conns chan *Conn
 	errs  chan error
 
-	closed chan struct{}
-	close  sync.Once
-	work   sync.WaitGroup // the accept loop and the handshakes
-	shaker *shaker
+	drained atomic.Bool // see Drain
+	closed  chan struct{}
+	close   sync.Once
+	work    sync.WaitGroup // the accept loop and the handshakes
+	shaker  *shaker
 }
 
 var _ net.Listener = (*Listener)(nil)
@@ -50,12 +51,16 @@ func Listen(addr string, cfg *Config) (*Listener, error) {
 	if err != nil {
 		return nil, addrError("listen", addr, err)
 	}
+	return newListener(sock, Addr{Name: addr}, r), nil
+}
+
+func newListener(sock *unixsock.Listener, addr Addr, cfg *resolved) *Listener {
 	return &Listener{
-		sock: sock, addr: Addr{Name: addr}, cfg: r,
+		sock: sock, addr: addr, cfg: cfg,
 		conns: make(chan *Conn), errs: make(chan error),
 		closed: make(chan struct{}),
-		shaker: newShaker(r.MaxHandshakes),
-	}, nil
+		shaker: newShaker(cfg.MaxHandshakes),
+	}
 }
 
 // sweep removes what killed processes left of the backing that has names.
@@ -129,12 +134,15 @@ func (l *Listener) loop() {
 }
 
 // report gives an error of the socket, such as too many open files, to whoever
-// calls Accept next. It tells whether the listener still lives.
+// calls Accept next. It tells whether the listener goes on.
 func (l *Listener) report(err error) bool {
 	select {
 	case <-l.closed:
 		return false
 	default:
+	}
+	if l.drained.Load() {
+		return false
 	}
 	select {
 	case l.errs <- err:

@@ -22,6 +22,10 @@ type Options struct {
 	Prefer    Backing  // what a listener tries first; 0 is MemFD
 	Protos    []string // upper protocols besides the byte stream, preferred first
 
+	// HugePages asks for huge pages in this side's mapping. It is an advice: the
+	// memory stays of the ordinary kind, whose holes can always be filled again.
+	HugePages bool
+
 	// Allow tells whether the peer may connect; nil lets everybody.
 	Allow func(PeerCred) error
 }

@@ -80,7 +80,7 @@ func takeOffer(conn *net.UnixConn, in *fdReader, opt *Options, peer PeerCred) (*
 		_ = seg.close()
 		return nil, err
 	}
-	return newSession(seg, conn, true, Info{Peer: peer, Proto: off.proto, Why: off.why})
+	return opt.session(seg, conn, true, Info{Peer: peer, Proto: off.proto, Why: off.why})
 }
 
 // answerError says what an end of the connection in place of an answer means.
@@ -118,11 +118,11 @@ func Accept(conn *net.UnixConn, opt *Options) (*Session, error) {
 	if err != nil {
 		return nil, refuse(conn, err)
 	}
-	return offerEach(conn, off, opt.order(opt.Backings&h.backings&AllBackings), peer)
+	return opt.offerEach(conn, off, opt.order(opt.Backings&h.backings&AllBackings), peer)
 }
 
 // offerEach offers one backing after the other until the dialler can map one.
-func offerEach(conn *net.UnixConn, off offer, backings []Backing, peer PeerCred) (*Session, error) {
+func (o *Options) offerEach(conn *net.UnixConn, off offer, backings []Backing, peer PeerCred) (*Session, error) {
 	var failed []string
 	for _, b := range backings {
 		off.backing, off.why = b, strings.Join(failed, "; ")
@@ -131,7 +131,7 @@ func offerEach(conn *net.UnixConn, off offer, backings []Backing, peer PeerCred)
 			return nil, err
 		}
 		if seg != nil {
-			return newSession(seg, conn, false, Info{Peer: peer, Proto: off.proto, Why: off.why})
+			return o.session(seg, conn, false, Info{Peer: peer, Proto: off.proto, Why: off.why})
 		}
 		failed = append(failed, fmt.Sprintf("%v: %s", b, why))
 	}
@@ -227,6 +227,16 @@ func openSegment(off offer, in *fdReader, peer PeerCred) (*Segment, error) {
 // errOtherSegment is what a dialler says that got hold of another segment than the one
 // it was offered.
 var errOtherSegment = errors.New("the id names another segment here: do the two processes share an IPC namespace?")
+
+// session makes the session of a segment that both sides have mapped.
+func (o *Options) session(seg *Segment, conn *net.UnixConn, dialler bool, info Info) (*Session, error) {
+	if o.HugePages {
+		// Where the system knows none for shared memory, or may not use them,
+		// it says so here, and nothing is lost.
+		_ = unix.Madvise(seg.mem, unix.MADV_HUGEPAGE)
+	}
+	return newSession(seg, conn, dialler, info)
+}
 
 // refuse tells the peer why the handshake ends, and returns that as an error.
 func refuse(conn *net.UnixConn, why error) error {

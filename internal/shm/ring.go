@@ -14,6 +14,7 @@ var ErrCorrupt = errors.New("shared memory corrupted by the peer")
 // words are the shared words of one ring; see layout.go.
 type words struct {
 	tail, head   *atomic.Uint64
+	base         *atomic.Uint64
 	fin, rst     *atomic.Uint32
 	rwait, wwait *atomic.Uint32
 }
@@ -21,6 +22,7 @@ type words struct {
 func ringWordsAt(mem []byte, off int) words {
 	return words{
 		tail: word64(mem, off+offTail), fin: word32(mem, off+offFin),
+		base: word64(mem, off+offBase),
 		head: word64(mem, off+offHead), rst: word32(mem, off+offRst),
 		rwait: word32(mem, off+offRwait), wwait: word32(mem, off+offWwait),
 	}
@@ -33,6 +35,9 @@ type Producer struct {
 	buf  []byte
 	tail uint64 // ours; the shared word is a copy for the consumer
 	head uint64 // the consumer's, as last loaded and checked
+	base uint64 // ours; the index of the byte at the start of buf
+	look uint64 // tail from which on Rewind looks whether it can
+	vain uint8  // counts Rewind's looks in vain
 	wake int    // free bytes below which a waiting producer is left asleep
 
 	resting bool // see trimmer: stir is to be called for the next byte
@@ -48,6 +53,7 @@ type Consumer struct {
 	buf  []byte
 	head uint64 // ours; the shared word is a copy for the producer
 	tail uint64 // the producer's, as last loaded and checked
+	base uint64 // the producer's; any value is legal
 	wake int    // see Producer
 
 	announced uint32 // see Producer
@@ -97,10 +103,46 @@ func (p *Producer) RoomAfter(mark uint64) int { return len(p.buf) - int(mark-p.w
 
 // Space is the first n free bytes, in one piece or, where they wrap, in two.
 // n must not be more than Free said.
-func (p *Producer) Space(n int) (a, b []byte) { return pieces(p.buf, p.tail, n) }
+func (p *Producer) Space(n int) (a, b []byte) { return pieces(p.buf, p.tail-p.base, n) }
+
+const (
+	// rewindAfter is how many bytes go into the ring until Rewind looks.
+	rewindAfter = 16 << 10
+	// rewindLooks is how often it looks then, at one call after the other: what
+	// is written in several parts finds the ring empty at the first of them only.
+	rewindLooks = 8
+	// rewindStep is how many bytes go by until it does so again. Each look
+	// costs a cache line that the consumer writes to.
+	rewindStep = 4 << 10
+)
+
+// Rewind goes on at the start of the ring's memory, if the ring is empty and has come far
+// enough. So a connection touches no more memory than it needs for what is under
+// way at a time, however large the ring, and that stays in the caches. It must not be
+// called between Space and Publish.
+//
+// The consumer looks at base after it has found bytes, and while there are any,
+// base doesn't change: so the two agree on where each byte is.
+func (p *Producer) Rewind() error {
+	if int64(p.tail-p.look) < 0 {
+		return nil
+	}
+	if empty, err := p.Drained(); err != nil || !empty {
+		if p.vain++; p.vain%rewindLooks == 0 {
+			p.look = p.tail + rewindStep
+		}
+		return err
+	}
+	p.base, p.look, p.vain = p.tail, p.tail+rewindAfter, 0
+	p.w.base.Store(p.base) // before P2
+	return nil
+}
 
 // Write copies as much of src as is free into the ring and publishes it.
 func (p *Producer) Write(src []byte) (int, error) {
+	if err := p.Rewind(); err != nil {
+		return 0, err
+	}
 	free, err := p.Free(len(src))
 	if err != nil {
 		return 0, err
@@ -185,6 +227,7 @@ func (c *Consumer) Len(want int) (int, error) {
 			ErrCorrupt, c.tail, tail, c.head, len(c.buf))
 	}
 	c.tail = tail
+	c.base = c.w.base.Load() // after C1, see Rewind
 	raceAcquire()
 	return int(tail - c.head), nil
 }
@@ -192,7 +235,7 @@ func (c *Consumer) Len(want int) (int, error) {
 // Bytes is the first n bytes that can be read, in one piece or, where they wrap,
 // in two. n must not be more than Len said. The peer can change them while
 // they are looked at; they are the consumer's until Consume.
-func (c *Consumer) Bytes(n int) (a, b []byte) { return pieces(c.buf, c.head, n) }
+func (c *Consumer) Bytes(n int) (a, b []byte) { return pieces(c.buf, c.head-c.base, n) }
 
 // Read copies bytes out of the ring and gives their space back.
 func (c *Consumer) Read(dst []byte) (int, error) {
@@ -264,7 +307,7 @@ func (c *Consumer) Ended() bool {
 	return true
 }
 
-// pieces is the n bytes of the ring buf from index at on.
+// pieces is the n bytes of the ring buf from place at on, modulo its capacity.
 func pieces(buf []byte, at uint64, n int) (a, b []byte) {
 	i := int(at & uint64(len(buf)-1))
 	if end := i + n; end <= len(buf) {

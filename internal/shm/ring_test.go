@@ -17,9 +17,10 @@ func memRing(capacity int) (*Producer, *Consumer) {
 	return &p, &c
 }
 
-// startAt moves an empty ring on, as if n bytes had gone through it.
+// startAt moves an empty ring on, as if n bytes had gone through it. It won't be rewound.
 func startAt(p *Producer, c *Consumer, n uint64) {
 	p.tail, p.head, c.tail, c.head = n, n, n, n
+	p.look = n + 1<<62
 	p.w.tail.Store(n)
 	p.w.head.Store(n)
 }
@@ -84,6 +85,73 @@ func TestIndicesOverflow(t *testing.T) {
 		var got [2]byte
 		if n, err := c.Read(got[:]); n != 1 || err != nil || got[0] != i {
 			t.Fatalf("Read %d = %d, %v, %d", i, n, err, got[0])
+		}
+	}
+}
+
+// However much goes through a ring, it touches no more of its memory than what is under
+// way at a time and a little more.
+func TestRewind(t *testing.T) {
+	const capacity, size, total = 1 << 20, 1000, 8 << 20
+	p, c := memRing(capacity)
+	got, want := make([]byte, 3*size), make([]byte, 3*size)
+	for sent := 0; sent < total; sent += len(want) {
+		for i := range want { // three messages at a time, none of them empty of meaning
+			want[i] = byte(1 + (sent+i)%255)
+		}
+		for i := range 3 {
+			if n, err := p.Write(want[i*size:][:size]); n != size || err != nil {
+				t.Fatalf("Write = %d, %v", n, err)
+			}
+		}
+		if n, err := c.Read(got); n != len(want) || err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("Read = %d, %v, or other bytes than were sent", n, err)
+		}
+	}
+	touched := 0
+	for i, b := range p.buf {
+		if b != 0 {
+			touched = i + 1
+		}
+	}
+	if most := rewindAfter + 4*size; touched > most {
+		t.Errorf("%d bytes of the ring were touched, want at most %d", touched, most)
+	}
+}
+
+// A ring that is never empty is never rewound, and all of it is used.
+func TestNoRewindWhileThereAreBytes(t *testing.T) {
+	const capacity = 64 << 10
+	p, c := memRing(capacity)
+	if _, err := p.Write([]byte{0}); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 1000)
+	for range 200 {
+		pat := count(len(buf), 1)
+		if n, err := p.Write(pat); n != len(pat) || err != nil {
+			t.Fatalf("Write = %d, %v", n, err)
+		}
+		if n, err := c.Read(buf); n != len(buf) || err != nil {
+			t.Fatalf("Read = %d, %v", n, err)
+		}
+		if p.base != 0 {
+			t.Fatal("rewound with a byte in the ring")
+		}
+	}
+}
+
+// Whatever a peer stores as base, the consumer stays inside of the ring.
+func TestHostileBase(t *testing.T) {
+	p, c := memRing(16)
+	startAt(p, c, 1000)
+	for _, base := range []uint64{0, 1, 999, 1000, 1 << 63, 1<<64 - 1} {
+		if _, err := p.Write(count(16, 0)); err != nil {
+			t.Fatal(err)
+		}
+		p.w.base.Store(base)
+		if n, err := c.Read(make([]byte, 16)); n != 16 || err != nil {
+			t.Errorf("base %d: Read = %d, %v", base, n, err)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package unixsock
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -66,6 +67,41 @@ func listen(ctx context.Context, addr string) (*Listener, error) {
 	}
 	ln.SetUnlinkOnClose(false)
 	return &Listener{UnixListener: ln, path: path, bound: bound}, nil
+}
+
+// FromFile makes a listener of a listening socket that another process opened, such as
+// the one that this process takes over from. It has a copy of f's descriptor. Close
+// leaves the socket file alone; see [Listener.SetUnlinkOnClose].
+func FromFile(f *os.File) (*Listener, error) {
+	ln, err := net.FileListener(f)
+	if err != nil {
+		return nil, opError("listen", f.Name(), cause(err))
+	}
+	unix, ok := ln.(*net.UnixListener)
+	if !ok {
+		_ = ln.Close()
+		return nil, opError("listen", f.Name(), fmt.Errorf("a socket of network %s: want a unix socket", ln.Addr().Network()))
+	}
+	unix.SetUnlinkOnClose(false)
+	return &Listener{UnixListener: unix}, nil
+}
+
+// SetUnlinkOnClose says whether Close removes the socket file, as it does by
+// default unless the listener was made of a file. It must not be called together
+// with Close.
+func (l *Listener) SetUnlinkOnClose(unlink bool) {
+	l.path = ""
+	addr := l.Addr().String()
+	if !unlink || IsAbstract(addr) {
+		return
+	}
+	path, err := filepath.Abs(addr)
+	if err != nil {
+		return
+	}
+	if bound, err := os.Lstat(path); err == nil {
+		l.path, l.bound = path, bound
+	}
 }
 
 func bind(ctx context.Context, addr string) (*net.UnixListener, error) {
