@@ -238,7 +238,9 @@ type Answer struct {
 // ends; the call's own context may have ended long before.
 func (s *Stream) Finish(ctx context.Context, md metadata.MD, answer Answer, t *Trailer) {
 	s.mu.Lock()
-	if s.is(sentTrailer) || s.err != nil {
+	// A handler that noticed the end of the connection before its stream did has nothing
+	// to say that the peer should take for the call's status.
+	if s.is(sentTrailer) || s.err != nil || s.c.ending.Load() {
 		s.mu.Unlock()
 		return
 	}
