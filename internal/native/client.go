@@ -98,7 +98,7 @@ func (c *Client) options(opts []grpc.CallOption) []grpc.CallOption {
 // invoke makes a unary call. It has the type of a [grpc.UnaryInvoker]; the connection among
 // its arguments is the stub, and of no use.
 func (c *Client) invoke(ctx context.Context, method string, args, reply any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
-	call := clientCall{client: c, ctx: ctx, method: method, desc: unaryDesc}
+	call := unaryCall{clientCall: clientCall{client: c, ctx: ctx, method: method, desc: unaryDesc}}
 	cc, err := call.begin(opts)
 	switch {
 	case err != nil:
@@ -107,7 +107,7 @@ func (c *Client) invoke(ctx context.Context, method string, args, reply any, _ *
 	case cc != nil:
 		return cc.Invoke(ctx, method, args, reply, opts...)
 	}
-	err = call.unary(args, reply)
+	err = call.run(args, reply)
 	if err == ErrHTTP2 { //nolint:errorlint // as Pick returned it
 		return c.invoke(ctx, method, args, reply, nil, opts...)
 	}
@@ -118,11 +118,19 @@ func (c *Client) invoke(ctx context.Context, method string, args, reply any, _ *
 // HTTP2 had said otherwise.
 var ErrHTTP2 = status.Error(codes.Unavailable, "the server knows no direct transport")
 
-// unary makes the attempts that it takes.
-func (c *clientCall) unary(args, reply any) error {
+// unaryCall is a call and the one attempt that it takes nearly always.
+type unaryCall struct {
+	clientCall
+
+	first attempt
+}
+
+// run makes the attempts that it takes.
+func (c *unaryCall) run(args, reply any) error {
 	msg, encodeErr := c.encode(args)
 	defer msg.free()
-	for a := (&attempt{call: c}); ; {
+	c.first.call = &c.clientCall
+	for a := &c.first; ; {
 		if encodeErr != nil {
 			a.tag()
 			return a.fail(encodeErr)

@@ -18,6 +18,7 @@ import (
 type clientStream struct {
 	clientCall
 
+	first    attempt
 	cancel   context.CancelFunc
 	unwatch  [2]func() bool
 	sentLast bool // of the sender
@@ -41,7 +42,8 @@ const maxReplay = 64 << 10
 // open opens the stream.
 func (s *clientStream) open() error {
 	s.ctx, s.cancel = context.WithCancel(s.ctx)
-	a := &attempt{call: &s.clientCall}
+	a := &s.first
+	a.call = &s.clientCall
 	if err := a.open(nil); err != nil {
 		s.cancel()
 		return a.fail(err)
