@@ -94,20 +94,25 @@ func both(t *testing.T, child *testproc.Proc) [2]usage {
 	return u
 }
 
-// The bounds for connections that do nothing: of CPU time per time, and of threads.
+// The bounds for connections that do nothing: of CPU time, and of threads.
 const (
 	manyConns   = 1000
-	idleShare   = 20 * time.Millisecond // in
-	idleOf      = 5 * time.Second
+	idleWatch   = 5 * time.Second
+	idleCPU     = 20 * time.Millisecond // in that time
 	manyThreads = 30
 )
+
+// idleMost is the bound of CPU time in another time.
+func idleMost(watch time.Duration) time.Duration {
+	return time.Duration(float64(idleCPU) * watch.Seconds() / idleWatch.Seconds())
+}
 
 // TestManyConnections has a thousand connections that say something once, then nothing, with
 // a Read waiting at each end, and then all talk at a time.
 func TestManyConnections(t *testing.T) {
 	watch := time.Second
 	if os.Getenv("CARP_SOAK") == "1" {
-		watch = idleOf
+		watch = idleWatch
 	}
 	addr := sockPath(t)
 	leak.Check(t)
@@ -134,7 +139,7 @@ func TestManyConnections(t *testing.T) {
 	for i, name := range []string{"dialler", "listener"} {
 		t.Logf("%s: %v of CPU in %v, %d threads, %d KiB for each connection", name, used[i].cpu, watch, used[i].threads,
 			(used[i].memory-before[i].memory)/manyConns)
-		if most := time.Duration(int64(idleShare) * int64(watch) / int64(idleOf)); used[i].cpu > most {
+		if most := idleMost(watch); used[i].cpu > most {
 			t.Errorf("%s: %v of CPU in %v, want at most %v", name, used[i].cpu, watch, most)
 		}
 		if used[i].threads >= manyThreads {
@@ -157,7 +162,7 @@ func restful(t *testing.T, child *testproc.Proc, watch time.Duration) [2]usage {
 		for i := range used {
 			used[i].cpu -= before[i].cpu
 		}
-		if most := time.Duration(int64(idleShare) * int64(watch) / int64(idleOf)); used[0].cpu <= most && used[1].cpu <= most {
+		if most := idleMost(watch); used[0].cpu <= most && used[1].cpu <= most {
 			break
 		}
 	}
