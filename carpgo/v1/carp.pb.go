@@ -984,6 +984,8 @@ type Frame struct {
 	//	*Frame_Pong
 	//	*Frame_Goaway
 	//	*Frame_Chunk
+	//	*Frame_Header
+	//	*Frame_Tunnel
 	Kind          isFrame_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1150,6 +1152,24 @@ func (x *Frame) GetChunk() *Chunk {
 	return nil
 }
 
+func (x *Frame) GetHeader() *Header {
+	if x != nil {
+		if x, ok := x.Kind.(*Frame_Header); ok {
+			return x.Header
+		}
+	}
+	return nil
+}
+
+func (x *Frame) GetTunnel() *Tunnel {
+	if x != nil {
+		if x, ok := x.Kind.(*Frame_Tunnel); ok {
+			return x.Tunnel
+		}
+	}
+	return nil
+}
+
 type isFrame_Kind interface {
 	isFrame_Kind()
 }
@@ -1221,6 +1241,17 @@ type Frame_Chunk struct {
 	Chunk *Chunk `protobuf:"bytes,14,opt,name=chunk,proto3,oneof"`
 }
 
+type Frame_Header struct {
+	// The callee's header metadata. At most one, before its first Item.
+	Header *Header `protobuf:"bytes,15,opt,name=header,proto3,oneof"`
+}
+
+type Frame_Tunnel struct {
+	// Id 0. Asks the end that opened the link for a Tunnel. Sent only if its
+	// Hello has the feature "tunnel".
+	Tunnel *Tunnel `protobuf:"bytes,16,opt,name=tunnel,proto3,oneof"`
+}
+
 func (*Frame_Hello) isFrame_Kind() {}
 
 func (*Frame_Exports) isFrame_Kind() {}
@@ -1247,6 +1278,10 @@ func (*Frame_Goaway) isFrame_Kind() {}
 
 func (*Frame_Chunk) isFrame_Kind() {}
 
+func (*Frame_Header) isFrame_Kind() {}
+
+func (*Frame_Tunnel) isFrame_Kind() {}
+
 // Hello opens a link.
 type Hello struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1269,7 +1304,9 @@ type Hello struct {
 	// What the sender is willing to receive. Unset means the defaults that the
 	// fields of Limits name.
 	Limits *Limits `protobuf:"bytes,7,opt,name=limits,proto3" json:"limits,omitempty"`
-	// Optional abilities of the sender. Unknown ones are ignored.
+	// Optional abilities of the sender. Unknown ones are ignored. "streams": it
+	// serves calls with Item frames. "tunnel": it opens a Tunnel when asked, or,
+	// from the end that accepted the link, serves one.
 	Features []string `protobuf:"bytes,8,rep,name=features,proto3" json:"features,omitempty"`
 	// Abilities that the receiver must have. It refuses the link if it lacks
 	// one, and names it.
@@ -1384,10 +1421,12 @@ func (x *Hello) GetSession() string {
 // Limits bounds what a peer may send. 0 in a field means its default.
 type Limits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Payload bytes of Item and Chunk frames that may be under way for one call,
-	// in one direction, before Credit is given. Default 65536.
+	// What Item and Chunk frames may cost (see Credit) that are under way for one
+	// call, in one direction, before Credit is given. Default 65536; less than
+	// that is read as 65536.
 	CallWindow uint64 `protobuf:"varint,1,opt,name=call_window,json=callWindow,proto3" json:"call_window,omitempty"`
-	// The same for all calls of the link together. Default 1048576.
+	// The same for all calls of the link together. Default 1048576; less than
+	// 65536 is read as 65536.
 	LinkWindow uint64 `protobuf:"varint,2,opt,name=link_window,json=linkWindow,proto3" json:"link_window,omitempty"`
 	// The largest payload, after chunks are put together. Default 4194304.
 	MaxPayload uint64 `protobuf:"varint,3,opt,name=max_payload,json=maxPayload,proto3" json:"max_payload,omitempty"`
@@ -1783,8 +1822,14 @@ type Call struct {
 	OneWay bool `protobuf:"varint,7,opt,name=one_way,json=oneWay,proto3" json:"one_way,omitempty"`
 	// The id of the object whose method is called. Empty for a function.
 	Instance string `protobuf:"bytes,8,opt,name=instance,proto3" json:"instance,omitempty"`
-	// Item frames from the caller follow, up to an End.
-	Streaming     bool `protobuf:"varint,9,opt,name=streaming,proto3" json:"streaming,omitempty"`
+	// The request messages are Items, up to an End; payload is empty. Unset:
+	// there is one request message, the payload.
+	Streaming bool `protobuf:"varint,9,opt,name=streaming,proto3" json:"streaming,omitempty"`
+	// The caller takes the response messages as Items; the payload of the Reply
+	// is empty then. Unset: there is one, the payload of the Reply, if it is OK.
+	// This and streaming are set only if the callee's Hello has the feature
+	// "streams".
+	TakesItems    bool `protobuf:"varint,10,opt,name=takes_items,json=takesItems,proto3" json:"takes_items,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1878,6 +1923,13 @@ func (x *Call) GetInstance() string {
 func (x *Call) GetStreaming() bool {
 	if x != nil {
 		return x.Streaming
+	}
+	return false
+}
+
+func (x *Call) GetTakesItems() bool {
+	if x != nil {
+		return x.TakesItems
 	}
 	return false
 }
@@ -2047,12 +2099,59 @@ func (x *Metadata) GetHeader() bool {
 	return false
 }
 
-// Item is one element of a stream.
+// Header is the header metadata of a call that answers with Items.
+type Header struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the sense of gRPC. Its entries don't have header set.
+	Metadata      []*Metadata `protobuf:"bytes,1,rep,name=metadata,proto3" json:"metadata,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Header) Reset() {
+	*x = Header{}
+	mi := &file_carpgo_v1_carp_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Header) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Header) ProtoMessage() {}
+
+func (x *Header) ProtoReflect() protoreflect.Message {
+	mi := &file_carpgo_v1_carp_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Header.ProtoReflect.Descriptor instead.
+func (*Header) Descriptor() ([]byte, []int) {
+	return file_carpgo_v1_carp_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Header) GetMetadata() []*Metadata {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+// Item is one message of a stream.
 type Item struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The element in the codec of the call.
+	// The message in the codec of the call.
 	Payload []byte `protobuf:"bytes,1,opt,name=payload,proto3" json:"payload,omitempty"`
-	// As in Call.
+	// As in Call. No other Item or End follows under this id before the last
+	// Chunk of this one.
 	PayloadSize   uint64 `protobuf:"varint,2,opt,name=payload_size,json=payloadSize,proto3" json:"payload_size,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2060,7 +2159,7 @@ type Item struct {
 
 func (x *Item) Reset() {
 	*x = Item{}
-	mi := &file_carpgo_v1_carp_proto_msgTypes[20]
+	mi := &file_carpgo_v1_carp_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2072,7 +2171,7 @@ func (x *Item) String() string {
 func (*Item) ProtoMessage() {}
 
 func (x *Item) ProtoReflect() protoreflect.Message {
-	mi := &file_carpgo_v1_carp_proto_msgTypes[20]
+	mi := &file_carpgo_v1_carp_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2085,7 +2184,7 @@ func (x *Item) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Item.ProtoReflect.Descriptor instead.
 func (*Item) Descriptor() ([]byte, []int) {
-	return file_carpgo_v1_carp_proto_rawDescGZIP(), []int{20}
+	return file_carpgo_v1_carp_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Item) GetPayload() []byte {
@@ -2111,7 +2210,7 @@ type End struct {
 
 func (x *End) Reset() {
 	*x = End{}
-	mi := &file_carpgo_v1_carp_proto_msgTypes[21]
+	mi := &file_carpgo_v1_carp_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2123,7 +2222,7 @@ func (x *End) String() string {
 func (*End) ProtoMessage() {}
 
 func (x *End) ProtoReflect() protoreflect.Message {
-	mi := &file_carpgo_v1_carp_proto_msgTypes[21]
+	mi := &file_carpgo_v1_carp_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2136,7 +2235,7 @@ func (x *End) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use End.ProtoReflect.Descriptor instead.
 func (*End) Descriptor() ([]byte, []int) {
-	return file_carpgo_v1_carp_proto_rawDescGZIP(), []int{21}
+	return file_carpgo_v1_carp_proto_rawDescGZIP(), []int{22}
 }
 
 // Chunk is a piece of a payload. Chunks belong to the latest frame with a
@@ -2153,7 +2252,7 @@ type Chunk struct {
 
 func (x *Chunk) Reset() {
 	*x = Chunk{}
-	mi := &file_carpgo_v1_carp_proto_msgTypes[22]
+	mi := &file_carpgo_v1_carp_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2165,7 +2264,7 @@ func (x *Chunk) String() string {
 func (*Chunk) ProtoMessage() {}
 
 func (x *Chunk) ProtoReflect() protoreflect.Message {
-	mi := &file_carpgo_v1_carp_proto_msgTypes[22]
+	mi := &file_carpgo_v1_carp_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2178,7 +2277,7 @@ func (x *Chunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chunk.ProtoReflect.Descriptor instead.
 func (*Chunk) Descriptor() ([]byte, []int) {
-	return file_carpgo_v1_carp_proto_rawDescGZIP(), []int{22}
+	return file_carpgo_v1_carp_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Chunk) GetData() []byte {
@@ -2189,8 +2288,10 @@ func (x *Chunk) GetData() []byte {
 }
 
 // Credit allows the other side to send more Item and Chunk frames. Each of
-// them costs the bytes that it carries, and at least 64. Call and Reply frames
-// cost nothing: their number is bounded by max_calls, their size by 64 KiB.
+// them costs the bytes that it carries, and at least 64. A Chunk is sent only
+// within both windows, its call's and the link's. An Item is sent when both are
+// above 0, and may take them below. Call and Reply frames cost nothing: their
+// number is bounded by max_calls, their size by 64 KiB.
 type Credit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What is added to the window of the call named by the frame's id, or of the
@@ -2202,7 +2303,7 @@ type Credit struct {
 
 func (x *Credit) Reset() {
 	*x = Credit{}
-	mi := &file_carpgo_v1_carp_proto_msgTypes[23]
+	mi := &file_carpgo_v1_carp_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2214,7 +2315,7 @@ func (x *Credit) String() string {
 func (*Credit) ProtoMessage() {}
 
 func (x *Credit) ProtoReflect() protoreflect.Message {
-	mi := &file_carpgo_v1_carp_proto_msgTypes[23]
+	mi := &file_carpgo_v1_carp_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2227,7 +2328,7 @@ func (x *Credit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credit.ProtoReflect.Descriptor instead.
 func (*Credit) Descriptor() ([]byte, []int) {
-	return file_carpgo_v1_carp_proto_rawDescGZIP(), []int{23}
+	return file_carpgo_v1_carp_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Credit) GetBytes() uint64 {
@@ -2248,7 +2349,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_carpgo_v1_carp_proto_msgTypes[24]
+	mi := &file_carpgo_v1_carp_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2260,7 +2361,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_carpgo_v1_carp_proto_msgTypes[24]
+	mi := &file_carpgo_v1_carp_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2273,7 +2374,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_carpgo_v1_carp_proto_rawDescGZIP(), []int{24}
+	return file_carpgo_v1_carp_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Cancel) GetReason() string {
@@ -2296,7 +2397,7 @@ type Release struct {
 
 func (x *Release) Reset() {
 	*x = Release{}
-	mi := &file_carpgo_v1_carp_proto_msgTypes[25]
+	mi := &file_carpgo_v1_carp_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2308,7 +2409,7 @@ func (x *Release) String() string {
 func (*Release) ProtoMessage() {}
 
 func (x *Release) ProtoReflect() protoreflect.Message {
-	mi := &file_carpgo_v1_carp_proto_msgTypes[25]
+	mi := &file_carpgo_v1_carp_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2321,7 +2422,7 @@ func (x *Release) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Release.ProtoReflect.Descriptor instead.
 func (*Release) Descriptor() ([]byte, []int) {
-	return file_carpgo_v1_carp_proto_rawDescGZIP(), []int{25}
+	return file_carpgo_v1_carp_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Release) GetObjects() []*Released {
@@ -2344,7 +2445,7 @@ type Released struct {
 
 func (x *Released) Reset() {
 	*x = Released{}
-	mi := &file_carpgo_v1_carp_proto_msgTypes[26]
+	mi := &file_carpgo_v1_carp_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2356,7 +2457,7 @@ func (x *Released) String() string {
 func (*Released) ProtoMessage() {}
 
 func (x *Released) ProtoReflect() protoreflect.Message {
-	mi := &file_carpgo_v1_carp_proto_msgTypes[26]
+	mi := &file_carpgo_v1_carp_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2369,7 +2470,7 @@ func (x *Released) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Released.ProtoReflect.Descriptor instead.
 func (*Released) Descriptor() ([]byte, []int) {
-	return file_carpgo_v1_carp_proto_rawDescGZIP(), []int{26}
+	return file_carpgo_v1_carp_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Released) GetId() string {
@@ -2398,7 +2499,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_carpgo_v1_carp_proto_msgTypes[27]
+	mi := &file_carpgo_v1_carp_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2410,7 +2511,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_carpgo_v1_carp_proto_msgTypes[27]
+	mi := &file_carpgo_v1_carp_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2423,7 +2524,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_carpgo_v1_carp_proto_rawDescGZIP(), []int{27}
+	return file_carpgo_v1_carp_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ReleaseRequest) GetObjects() []*Released {
@@ -2442,7 +2543,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_carpgo_v1_carp_proto_msgTypes[28]
+	mi := &file_carpgo_v1_carp_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2454,7 +2555,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_carpgo_v1_carp_proto_msgTypes[28]
+	mi := &file_carpgo_v1_carp_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2467,7 +2568,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_carpgo_v1_carp_proto_rawDescGZIP(), []int{28}
+	return file_carpgo_v1_carp_proto_rawDescGZIP(), []int{29}
 }
 
 // Ping asks whether the other side is alive.
@@ -2481,7 +2582,7 @@ type Ping struct {
 
 func (x *Ping) Reset() {
 	*x = Ping{}
-	mi := &file_carpgo_v1_carp_proto_msgTypes[29]
+	mi := &file_carpgo_v1_carp_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2493,7 +2594,7 @@ func (x *Ping) String() string {
 func (*Ping) ProtoMessage() {}
 
 func (x *Ping) ProtoReflect() protoreflect.Message {
-	mi := &file_carpgo_v1_carp_proto_msgTypes[29]
+	mi := &file_carpgo_v1_carp_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2506,7 +2607,7 @@ func (x *Ping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ping.ProtoReflect.Descriptor instead.
 func (*Ping) Descriptor() ([]byte, []int) {
-	return file_carpgo_v1_carp_proto_rawDescGZIP(), []int{29}
+	return file_carpgo_v1_carp_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Ping) GetToken() uint64 {
@@ -2527,7 +2628,7 @@ type Pong struct {
 
 func (x *Pong) Reset() {
 	*x = Pong{}
-	mi := &file_carpgo_v1_carp_proto_msgTypes[30]
+	mi := &file_carpgo_v1_carp_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2539,7 +2640,7 @@ func (x *Pong) String() string {
 func (*Pong) ProtoMessage() {}
 
 func (x *Pong) ProtoReflect() protoreflect.Message {
-	mi := &file_carpgo_v1_carp_proto_msgTypes[30]
+	mi := &file_carpgo_v1_carp_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2552,7 +2653,7 @@ func (x *Pong) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pong.ProtoReflect.Descriptor instead.
 func (*Pong) Descriptor() ([]byte, []int) {
-	return file_carpgo_v1_carp_proto_rawDescGZIP(), []int{30}
+	return file_carpgo_v1_carp_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Pong) GetToken() uint64 {
@@ -2577,7 +2678,7 @@ type Goaway struct {
 
 func (x *Goaway) Reset() {
 	*x = Goaway{}
-	mi := &file_carpgo_v1_carp_proto_msgTypes[31]
+	mi := &file_carpgo_v1_carp_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2589,7 +2690,7 @@ func (x *Goaway) String() string {
 func (*Goaway) ProtoMessage() {}
 
 func (x *Goaway) ProtoReflect() protoreflect.Message {
-	mi := &file_carpgo_v1_carp_proto_msgTypes[31]
+	mi := &file_carpgo_v1_carp_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2602,7 +2703,7 @@ func (x *Goaway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Goaway.ProtoReflect.Descriptor instead.
 func (*Goaway) Descriptor() ([]byte, []int) {
-	return file_carpgo_v1_carp_proto_rawDescGZIP(), []int{31}
+	return file_carpgo_v1_carp_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Goaway) GetLastId() uint64 {
@@ -2617,6 +2718,89 @@ func (x *Goaway) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+// Tunnel asks for a Tunnel. It has no fields.
+type Tunnel struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Tunnel) Reset() {
+	*x = Tunnel{}
+	mi := &file_carpgo_v1_carp_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Tunnel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Tunnel) ProtoMessage() {}
+
+func (x *Tunnel) ProtoReflect() protoreflect.Message {
+	mi := &file_carpgo_v1_carp_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Tunnel.ProtoReflect.Descriptor instead.
+func (*Tunnel) Descriptor() ([]byte, []int) {
+	return file_carpgo_v1_carp_proto_rawDescGZIP(), []int{33}
+}
+
+// Data is bytes on their way through a Tunnel.
+type Data struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 65536 of them.
+	Data          []byte `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Data) Reset() {
+	*x = Data{}
+	mi := &file_carpgo_v1_carp_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Data) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Data) ProtoMessage() {}
+
+func (x *Data) ProtoReflect() protoreflect.Message {
+	mi := &file_carpgo_v1_carp_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Data.ProtoReflect.Descriptor instead.
+func (*Data) Descriptor() ([]byte, []int) {
+	return file_carpgo_v1_carp_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *Data) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
 }
 
 var File_carpgo_v1_carp_proto protoreflect.FileDescriptor
@@ -2683,7 +2867,7 @@ const file_carpgo_v1_carp_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12$\n" +
 	"\x05value\x18\x02 \x01(\v2\x0e.carp.v1.ValueR\x05value:\x028\x01\".\n" +
 	"\x06Result\x12$\n" +
-	"\x05value\x18\x01 \x01(\v2\x0e.carp.v1.ValueR\x05value\"\xaa\x04\n" +
+	"\x05value\x18\x01 \x01(\v2\x0e.carp.v1.ValueR\x05value\"\x80\x05\n" +
 	"\x05Frame\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12&\n" +
 	"\x05hello\x18\x02 \x01(\v2\x0e.carp.v1.HelloH\x00R\x05hello\x12,\n" +
@@ -2699,7 +2883,9 @@ const file_carpgo_v1_carp_proto_rawDesc = "" +
 	"\x04ping\x18\v \x01(\v2\r.carp.v1.PingH\x00R\x04ping\x12#\n" +
 	"\x04pong\x18\f \x01(\v2\r.carp.v1.PongH\x00R\x04pong\x12)\n" +
 	"\x06goaway\x18\r \x01(\v2\x0f.carp.v1.GoawayH\x00R\x06goaway\x12&\n" +
-	"\x05chunk\x18\x0e \x01(\v2\x0e.carp.v1.ChunkH\x00R\x05chunkB\x06\n" +
+	"\x05chunk\x18\x0e \x01(\v2\x0e.carp.v1.ChunkH\x00R\x05chunk\x12)\n" +
+	"\x06header\x18\x0f \x01(\v2\x0f.carp.v1.HeaderH\x00R\x06header\x12)\n" +
+	"\x06tunnel\x18\x10 \x01(\v2\x0f.carp.v1.TunnelH\x00R\x06tunnelB\x06\n" +
 	"\x04kind\"\xb0\x02\n" +
 	"\x05Hello\x12\x1f\n" +
 	"\vmin_version\x18\x01 \x01(\rR\n" +
@@ -2760,7 +2946,7 @@ const file_carpgo_v1_carp_proto_rawDesc = "" +
 	"idempotent\x12)\n" +
 	"\x10client_streaming\x18\x05 \x01(\bR\x0fclientStreaming\x12)\n" +
 	"\x10server_streaming\x18\x06 \x01(\bR\x0fserverStreaming\x12\x1a\n" +
-	"\binstance\x18\a \x01(\bR\binstance\"\x92\x02\n" +
+	"\binstance\x18\a \x01(\bR\binstance\"\xb3\x02\n" +
 	"\x04Call\x12\x16\n" +
 	"\x06method\x18\x01 \x01(\tR\x06method\x12\x14\n" +
 	"\x05codec\x18\x02 \x01(\tR\x05codec\x12\x18\n" +
@@ -2771,7 +2957,10 @@ const file_carpgo_v1_carp_proto_rawDesc = "" +
 	"timeout_ns\x18\x06 \x01(\x04R\ttimeoutNs\x12\x17\n" +
 	"\aone_way\x18\a \x01(\bR\x06oneWay\x12\x1a\n" +
 	"\binstance\x18\b \x01(\tR\binstance\x12\x1c\n" +
-	"\tstreaming\x18\t \x01(\bR\tstreaming\"\xef\x01\n" +
+	"\tstreaming\x18\t \x01(\bR\tstreaming\x12\x1f\n" +
+	"\vtakes_items\x18\n" +
+	" \x01(\bR\n" +
+	"takesItems\"\xef\x01\n" +
 	"\x05Reply\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x1c\n" +
@@ -2783,7 +2972,9 @@ const file_carpgo_v1_carp_proto_rawDesc = "" +
 	"\bMetadata\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\x12\x16\n" +
-	"\x06header\x18\x03 \x01(\bR\x06header\"C\n" +
+	"\x06header\x18\x03 \x01(\bR\x06header\"7\n" +
+	"\x06Header\x12-\n" +
+	"\bmetadata\x18\x01 \x03(\v2\x11.carp.v1.MetadataR\bmetadata\"C\n" +
 	"\x04Item\x12\x18\n" +
 	"\apayload\x18\x01 \x01(\fR\apayload\x12!\n" +
 	"\fpayload_size\x18\x02 \x01(\x04R\vpayloadSize\"\x05\n" +
@@ -2808,10 +2999,14 @@ const file_carpgo_v1_carp_proto_rawDesc = "" +
 	"\x05token\x18\x01 \x01(\x06R\x05token\"9\n" +
 	"\x06Goaway\x12\x17\n" +
 	"\alast_id\x18\x01 \x01(\x04R\x06lastId\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason2p\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\b\n" +
+	"\x06Tunnel\"\x1a\n" +
+	"\x04Data\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data2\x9c\x01\n" +
 	"\x04Peer\x12*\n" +
 	"\x04Link\x12\x0e.carp.v1.Frame\x1a\x0e.carp.v1.Frame(\x010\x01\x12<\n" +
-	"\aRelease\x12\x17.carp.v1.ReleaseRequest\x1a\x18.carp.v1.ReleaseResponseB.Z,github.com/carp-rpc/carp-go/carpgo/v1;carpv1b\x06proto3"
+	"\aRelease\x12\x17.carp.v1.ReleaseRequest\x1a\x18.carp.v1.ReleaseResponse\x12*\n" +
+	"\x06Tunnel\x12\r.carp.v1.Data\x1a\r.carp.v1.Data(\x010\x01B.Z,github.com/carp-rpc/carp-go/carpgo/v1;carpv1b\x06proto3"
 
 var (
 	file_carpgo_v1_carp_proto_rawDescOnce sync.Once
@@ -2826,7 +3021,7 @@ func file_carpgo_v1_carp_proto_rawDescGZIP() []byte {
 }
 
 var file_carpgo_v1_carp_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_carpgo_v1_carp_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_carpgo_v1_carp_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_carpgo_v1_carp_proto_goTypes = []any{
 	(Export_Kind)(0),              // 0: carp.v1.Export.Kind
 	(*Value)(nil),                 // 1: carp.v1.Value
@@ -2849,28 +3044,31 @@ var file_carpgo_v1_carp_proto_goTypes = []any{
 	(*Call)(nil),                  // 18: carp.v1.Call
 	(*Reply)(nil),                 // 19: carp.v1.Reply
 	(*Metadata)(nil),              // 20: carp.v1.Metadata
-	(*Item)(nil),                  // 21: carp.v1.Item
-	(*End)(nil),                   // 22: carp.v1.End
-	(*Chunk)(nil),                 // 23: carp.v1.Chunk
-	(*Credit)(nil),                // 24: carp.v1.Credit
-	(*Cancel)(nil),                // 25: carp.v1.Cancel
-	(*Release)(nil),               // 26: carp.v1.Release
-	(*Released)(nil),              // 27: carp.v1.Released
-	(*ReleaseRequest)(nil),        // 28: carp.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),       // 29: carp.v1.ReleaseResponse
-	(*Ping)(nil),                  // 30: carp.v1.Ping
-	(*Pong)(nil),                  // 31: carp.v1.Pong
-	(*Goaway)(nil),                // 32: carp.v1.Goaway
-	nil,                           // 33: carp.v1.Args.KwargsEntry
-	nil,                           // 34: carp.v1.Export.MetadataEntry
-	(*timestamppb.Timestamp)(nil), // 35: google.protobuf.Timestamp
-	(*anypb.Any)(nil),             // 36: google.protobuf.Any
+	(*Header)(nil),                // 21: carp.v1.Header
+	(*Item)(nil),                  // 22: carp.v1.Item
+	(*End)(nil),                   // 23: carp.v1.End
+	(*Chunk)(nil),                 // 24: carp.v1.Chunk
+	(*Credit)(nil),                // 25: carp.v1.Credit
+	(*Cancel)(nil),                // 26: carp.v1.Cancel
+	(*Release)(nil),               // 27: carp.v1.Release
+	(*Released)(nil),              // 28: carp.v1.Released
+	(*ReleaseRequest)(nil),        // 29: carp.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),       // 30: carp.v1.ReleaseResponse
+	(*Ping)(nil),                  // 31: carp.v1.Ping
+	(*Pong)(nil),                  // 32: carp.v1.Pong
+	(*Goaway)(nil),                // 33: carp.v1.Goaway
+	(*Tunnel)(nil),                // 34: carp.v1.Tunnel
+	(*Data)(nil),                  // 35: carp.v1.Data
+	nil,                           // 36: carp.v1.Args.KwargsEntry
+	nil,                           // 37: carp.v1.Export.MetadataEntry
+	(*timestamppb.Timestamp)(nil), // 38: google.protobuf.Timestamp
+	(*anypb.Any)(nil),             // 39: google.protobuf.Any
 }
 var file_carpgo_v1_carp_proto_depIdxs = []int32{
 	2,  // 0: carp.v1.Value.null_value:type_name -> carp.v1.Null
 	3,  // 1: carp.v1.Value.list_value:type_name -> carp.v1.List
 	4,  // 2: carp.v1.Value.map_value:type_name -> carp.v1.Map
-	35, // 3: carp.v1.Value.time_value:type_name -> google.protobuf.Timestamp
+	38, // 3: carp.v1.Value.time_value:type_name -> google.protobuf.Timestamp
 	6,  // 4: carp.v1.Value.date_value:type_name -> carp.v1.Date
 	7,  // 5: carp.v1.Value.datetime_value:type_name -> carp.v1.DateTime
 	8,  // 6: carp.v1.Value.ref_value:type_name -> carp.v1.Ref
@@ -2882,41 +3080,46 @@ var file_carpgo_v1_carp_proto_depIdxs = []int32{
 	6,  // 12: carp.v1.DateTime.date:type_name -> carp.v1.Date
 	1,  // 13: carp.v1.Named.value:type_name -> carp.v1.Value
 	1,  // 14: carp.v1.Args.args:type_name -> carp.v1.Value
-	33, // 15: carp.v1.Args.kwargs:type_name -> carp.v1.Args.KwargsEntry
+	36, // 15: carp.v1.Args.kwargs:type_name -> carp.v1.Args.KwargsEntry
 	1,  // 16: carp.v1.Result.value:type_name -> carp.v1.Value
 	13, // 17: carp.v1.Frame.hello:type_name -> carp.v1.Hello
 	15, // 18: carp.v1.Frame.exports:type_name -> carp.v1.Exports
 	18, // 19: carp.v1.Frame.call:type_name -> carp.v1.Call
 	19, // 20: carp.v1.Frame.reply:type_name -> carp.v1.Reply
-	21, // 21: carp.v1.Frame.item:type_name -> carp.v1.Item
-	22, // 22: carp.v1.Frame.end:type_name -> carp.v1.End
-	24, // 23: carp.v1.Frame.credit:type_name -> carp.v1.Credit
-	25, // 24: carp.v1.Frame.cancel:type_name -> carp.v1.Cancel
-	26, // 25: carp.v1.Frame.release:type_name -> carp.v1.Release
-	30, // 26: carp.v1.Frame.ping:type_name -> carp.v1.Ping
-	31, // 27: carp.v1.Frame.pong:type_name -> carp.v1.Pong
-	32, // 28: carp.v1.Frame.goaway:type_name -> carp.v1.Goaway
-	23, // 29: carp.v1.Frame.chunk:type_name -> carp.v1.Chunk
-	14, // 30: carp.v1.Hello.limits:type_name -> carp.v1.Limits
-	16, // 31: carp.v1.Exports.added:type_name -> carp.v1.Export
-	0,  // 32: carp.v1.Export.kind:type_name -> carp.v1.Export.Kind
-	17, // 33: carp.v1.Export.methods:type_name -> carp.v1.Method
-	34, // 34: carp.v1.Export.metadata:type_name -> carp.v1.Export.MetadataEntry
-	20, // 35: carp.v1.Call.metadata:type_name -> carp.v1.Metadata
-	36, // 36: carp.v1.Reply.details:type_name -> google.protobuf.Any
-	20, // 37: carp.v1.Reply.metadata:type_name -> carp.v1.Metadata
-	27, // 38: carp.v1.Release.objects:type_name -> carp.v1.Released
-	27, // 39: carp.v1.ReleaseRequest.objects:type_name -> carp.v1.Released
-	1,  // 40: carp.v1.Args.KwargsEntry.value:type_name -> carp.v1.Value
-	12, // 41: carp.v1.Peer.Link:input_type -> carp.v1.Frame
-	28, // 42: carp.v1.Peer.Release:input_type -> carp.v1.ReleaseRequest
-	12, // 43: carp.v1.Peer.Link:output_type -> carp.v1.Frame
-	29, // 44: carp.v1.Peer.Release:output_type -> carp.v1.ReleaseResponse
-	43, // [43:45] is the sub-list for method output_type
-	41, // [41:43] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	22, // 21: carp.v1.Frame.item:type_name -> carp.v1.Item
+	23, // 22: carp.v1.Frame.end:type_name -> carp.v1.End
+	25, // 23: carp.v1.Frame.credit:type_name -> carp.v1.Credit
+	26, // 24: carp.v1.Frame.cancel:type_name -> carp.v1.Cancel
+	27, // 25: carp.v1.Frame.release:type_name -> carp.v1.Release
+	31, // 26: carp.v1.Frame.ping:type_name -> carp.v1.Ping
+	32, // 27: carp.v1.Frame.pong:type_name -> carp.v1.Pong
+	33, // 28: carp.v1.Frame.goaway:type_name -> carp.v1.Goaway
+	24, // 29: carp.v1.Frame.chunk:type_name -> carp.v1.Chunk
+	21, // 30: carp.v1.Frame.header:type_name -> carp.v1.Header
+	34, // 31: carp.v1.Frame.tunnel:type_name -> carp.v1.Tunnel
+	14, // 32: carp.v1.Hello.limits:type_name -> carp.v1.Limits
+	16, // 33: carp.v1.Exports.added:type_name -> carp.v1.Export
+	0,  // 34: carp.v1.Export.kind:type_name -> carp.v1.Export.Kind
+	17, // 35: carp.v1.Export.methods:type_name -> carp.v1.Method
+	37, // 36: carp.v1.Export.metadata:type_name -> carp.v1.Export.MetadataEntry
+	20, // 37: carp.v1.Call.metadata:type_name -> carp.v1.Metadata
+	39, // 38: carp.v1.Reply.details:type_name -> google.protobuf.Any
+	20, // 39: carp.v1.Reply.metadata:type_name -> carp.v1.Metadata
+	20, // 40: carp.v1.Header.metadata:type_name -> carp.v1.Metadata
+	28, // 41: carp.v1.Release.objects:type_name -> carp.v1.Released
+	28, // 42: carp.v1.ReleaseRequest.objects:type_name -> carp.v1.Released
+	1,  // 43: carp.v1.Args.KwargsEntry.value:type_name -> carp.v1.Value
+	12, // 44: carp.v1.Peer.Link:input_type -> carp.v1.Frame
+	29, // 45: carp.v1.Peer.Release:input_type -> carp.v1.ReleaseRequest
+	35, // 46: carp.v1.Peer.Tunnel:input_type -> carp.v1.Data
+	12, // 47: carp.v1.Peer.Link:output_type -> carp.v1.Frame
+	30, // 48: carp.v1.Peer.Release:output_type -> carp.v1.ReleaseResponse
+	35, // 49: carp.v1.Peer.Tunnel:output_type -> carp.v1.Data
+	47, // [47:50] is the sub-list for method output_type
+	44, // [44:47] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_carpgo_v1_carp_proto_init() }
@@ -2954,6 +3157,8 @@ func file_carpgo_v1_carp_proto_init() {
 		(*Frame_Pong)(nil),
 		(*Frame_Goaway)(nil),
 		(*Frame_Chunk)(nil),
+		(*Frame_Header)(nil),
+		(*Frame_Tunnel)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2961,7 +3166,7 @@ func file_carpgo_v1_carp_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_carpgo_v1_carp_proto_rawDesc), len(file_carpgo_v1_carp_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   34,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

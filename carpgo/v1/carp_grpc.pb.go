@@ -35,6 +35,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	Peer_Link_FullMethodName    = "/carp.v1.Peer/Link"
 	Peer_Release_FullMethodName = "/carp.v1.Peer/Release"
+	Peer_Tunnel_FullMethodName  = "/carp.v1.Peer/Tunnel"
 )
 
 // PeerClient is the client API for Peer service.
@@ -56,6 +57,12 @@ type PeerClient interface {
 	// want to write on its Link stream. On a link, the Release frame does the
 	// same.
 	Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (*ReleaseResponse, error)
+	// Tunnel carries an HTTP/2 connection, byte by byte, in which the end that
+	// serves Tunnel is the client: gRPC from the end that accepted a link to the
+	// end that opened it. The opener calls it when it is asked to, with a Tunnel
+	// frame, and names its link with the metadata carp-session. It lasts at most
+	// as long as the link.
+	Tunnel(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[Data, Data], error)
 }
 
 type peerClient struct {
@@ -89,6 +96,19 @@ func (c *peerClient) Release(ctx context.Context, in *ReleaseRequest, opts ...gr
 	return out, nil
 }
 
+func (c *peerClient) Tunnel(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[Data, Data], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Peer_ServiceDesc.Streams[1], Peer_Tunnel_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[Data, Data]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Peer_TunnelClient = grpc.BidiStreamingClient[Data, Data]
+
 // PeerServer is the server API for Peer service.
 // All implementations must embed UnimplementedPeerServer
 // for forward compatibility.
@@ -108,6 +128,12 @@ type PeerServer interface {
 	// want to write on its Link stream. On a link, the Release frame does the
 	// same.
 	Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error)
+	// Tunnel carries an HTTP/2 connection, byte by byte, in which the end that
+	// serves Tunnel is the client: gRPC from the end that accepted a link to the
+	// end that opened it. The opener calls it when it is asked to, with a Tunnel
+	// frame, and names its link with the metadata carp-session. It lasts at most
+	// as long as the link.
+	Tunnel(grpc.BidiStreamingServer[Data, Data]) error
 	mustEmbedUnimplementedPeerServer()
 }
 
@@ -123,6 +149,9 @@ func (UnimplementedPeerServer) Link(grpc.BidiStreamingServer[Frame, Frame]) erro
 }
 func (UnimplementedPeerServer) Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Release not implemented")
+}
+func (UnimplementedPeerServer) Tunnel(grpc.BidiStreamingServer[Data, Data]) error {
+	return status.Error(codes.Unimplemented, "method Tunnel not implemented")
 }
 func (UnimplementedPeerServer) mustEmbedUnimplementedPeerServer() {}
 func (UnimplementedPeerServer) testEmbeddedByValue()              {}
@@ -170,6 +199,13 @@ func _Peer_Release_Handler(srv interface{}, ctx context.Context, dec func(interf
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Peer_Tunnel_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(PeerServer).Tunnel(&grpc.GenericServerStream[Data, Data]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Peer_TunnelServer = grpc.BidiStreamingServer[Data, Data]
+
 // Peer_ServiceDesc is the grpc.ServiceDesc for Peer service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -186,6 +222,12 @@ var Peer_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Link",
 			Handler:       _Peer_Link_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+		{
+			StreamName:    "Tunnel",
+			Handler:       _Peer_Tunnel_Handler,
 			ServerStreams: true,
 			ClientStreams: true,
 		},
