@@ -42,6 +42,7 @@ test: ## everything a change has to pass: about 10 minutes on 2 cores when nothi
 	@$(PART) race $(MAKE) race
 	@$(PART) nested $(MAKE) test-nested
 	@$(PART) python $(MAKE) test-python
+	@$(PART) node $(MAKE) test-node
 	@$(PART) examples $(MAKE) examples
 	@$(PART) generated $(MAKE) check-generate
 	@$(PART) cross $(MAKE) cross
@@ -59,6 +60,10 @@ test-nested: ## vet and test the nested modules
 .PHONY: test-python
 test-python: ## test the Python interop in .venv
 	@scripts/python-test
+
+.PHONY: test-node
+test-node: ## test the Node interop
+	@scripts/node-test
 
 .PHONY: vet
 vet: ## run go vet
@@ -120,4 +125,4 @@ examples: ## run the quickstart; its table is a measurement only on a quiet mach
 
 .PHONY: clean
 clean: ## remove what the targets installed here
-	@rm -rf .tools .venv bin
+	@rm -rf .tools .venv bin interop/node/node_modules

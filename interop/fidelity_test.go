@@ -1,5 +1,6 @@
 // Package interop_test checks the Go codecs against the tables in testdata that
-// all languages share. Python's half is python/tests/test_tables.py.
+// all languages share. Python's half is python/tests/test_tables.py, Node's
+// node/test/values.test.js.
 package interop_test
 
 import (
