@@ -134,7 +134,7 @@ func (t *directTransport) dial(ctx context.Context) (*native.Conn, *fallback, er
 	sess, proto, spins := upper.Session(conn)
 	if proto != directProto {
 		_ = conn.Close()
-		h, err := t.newFallback()
+		h, err := t.newFallback(ctx)
 		return nil, h, err
 	}
 	cfg := &native.ConnConfig{

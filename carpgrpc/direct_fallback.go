@@ -22,9 +22,10 @@ type fallback struct {
 	over    chan struct{} // closed when it is retired and has no calls
 }
 
-// newFallback makes a fallback. Interceptors and the options of all calls have been applied
-// when a call gets there.
-func (t *directTransport) newFallback() (*fallback, error) {
+// newFallback makes a fallback, which connects when it is returned: nobody takes its first
+// Idle for the loss of a connection. Interceptors and the options of all calls have been
+// applied when a call gets there.
+func (t *directTransport) newFallback(ctx context.Context) (*fallback, error) {
 	bare := *t.cfg
 	bare.unary, bare.unaryChain = nil, nil
 	bare.stream, bare.streamChain = nil, nil
@@ -33,6 +34,8 @@ func (t *directTransport) newFallback() (*fallback, error) {
 	if err != nil {
 		return nil, err
 	}
+	cc.Connect()
+	cc.WaitForStateChange(ctx, connectivity.Idle)
 	return &fallback{http2Transport: cc.(http2Transport), over: make(chan struct{})}, nil
 }
 
@@ -53,16 +56,15 @@ func (t *directTransport) http2(ctx context.Context, waitForReady bool) (grpc.Cl
 	}
 }
 
-// follow makes a fallback connect, and its state that of the client.
+// follow makes a fallback's state that of the client, until its connection is lost.
 func (t *directTransport) follow(h *fallback) {
-	h.Connect()
-	for state := connectivity.Idle; h.WaitForStateChange(t.ctx, state); {
-		if state = h.GetState(); state == connectivity.Idle {
-			break // the connection is lost
-		}
+	for state := h.GetState(); state != connectivity.Idle; state = h.GetState() {
 		t.mu.Lock()
 		t.setLocked(state)
 		t.mu.Unlock()
+		if !h.WaitForStateChange(t.ctx, state) {
+			break
+		}
 	}
 	t.mu.Lock()
 	t.http.CompareAndSwap(h, nil)

@@ -87,6 +87,10 @@ func TestCloseEndsCallsOnOldConnections(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			// A call that a stopping server hasn't seen would be made again.
+			if err := errors.Join(s.Send(&pb.StreamingOutputCallRequest{}), second(s.Recv())); err != nil {
+				t.Fatal(err)
+			}
 			stopped := make(chan struct{})
 			go func() { srv.GracefulStop(); close(stopped) }()
 			awaitState(t, cc, connectivity.Idle)
@@ -193,3 +197,5 @@ func TestStatsOfWait(t *testing.T) {
 		t.Errorf("%d begun, %d ended, want 2", begun, ended)
 	}
 }
+
+func second[T any](_ T, err error) error { return err }

@@ -101,6 +101,9 @@ func (c *serverCall) ended() bool {
 
 // endedErr is the error of sending on a call that has ended.
 func (c *serverCall) endedErr() error {
+	if c.stream.Reason() != nil {
+		c.Canceled() // which may be under way
+	}
 	if err := c.ctl.Err(); err != nil {
 		return status.FromContextError(err).Err()
 	}
@@ -188,10 +191,8 @@ func (c *serverCall) recvError(err error) error {
 	if large, ok := errors.AsType[*direct.MessageTooLargeError](err); ok {
 		return tooLarge(large)
 	}
-	if ctxErr := c.ctl.Err(); ctxErr != nil {
-		return status.FromContextError(ctxErr).Err()
-	}
-	return status.FromContextError(context.Canceled).Err() // of the connection's end
+	c.Canceled() // which may be under way: a handler that was told so sees it in its context
+	return status.FromContextError(c.ctl.Err()).Err()
 }
 
 func (c *serverCall) unpacker() unpacker {

@@ -91,9 +91,11 @@ func cancelCases() []testCase {
 			name: "cancel/mid stream, handler receiving",
 			rule: "Canceling a stream ends the handler's blocked RecvMsg with Canceled.",
 			run: func(e *env) {
+				replied := newSignal()
 				c := e.pair(handlers{clientStream: func(ss grpc.ServerStream) error {
 					e.read(ss)
 					e.write(ss, "the reply")
+					replied.happened()
 					e.read(ss)
 					e.server("context: %s", showError(ss.Context().Err()))
 					return nil
@@ -102,7 +104,8 @@ func cancelCases() []testCase {
 				cs, err := c.clientStream(ctx)
 				e.client("open: %s", showError(err))
 				e.send(cs, "x")
-				e.header(cs) // the handler has sent something
+				e.header(cs)
+				e.await(replied, "the reply") // its header may be here before SendMsg returns
 				cancel()
 				e.recv(cs)
 				e.afterEnd(cs)

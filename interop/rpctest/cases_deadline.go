@@ -130,8 +130,10 @@ func deadlineCases() []testCase {
 			name: "deadline/client notices, receiving",
 			rule: "A deadline that passes mid stream ends the client's RecvMsg with DeadlineExceeded; the handler sees the call canceled.",
 			run: func(e *env) {
+				sent := newSignal()
 				c := e.pair(handlers{bidi: func(ss grpc.ServerStream) error {
 					e.write(ss, "first")
+					sent.happened()
 					e.read(ss)
 					e.server("context: %s", showError(ss.Context().Err()))
 					e.write(ss, "late")
@@ -141,6 +143,7 @@ func deadlineCases() []testCase {
 				cs, err := c.bidi(ctx)
 				e.client("open: %s", showError(err))
 				e.recv(cs)
+				e.await(sent, "the return of the handler's SendMsg")
 				join := e.spawn("receiving", func() { e.recv(cs) })
 				ctx.expire()
 				join()
