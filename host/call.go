@@ -11,6 +11,8 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	carpv1 "github.com/carp-rpc/carp-go/carpgo/v1"
 )
 
 // A wire is one incoming call as its transport shows it to the dispatcher: an
@@ -33,7 +35,8 @@ type call struct {
 	ctx   context.Context
 	path  string
 	codec string // as the caller tagged it
-	wire  wire
+	callFlags
+	wire wire
 	// maxReceive bounds the messages of a call. The transport's own bound may be
 	// larger: it has to let the frames of links through.
 	maxReceive int
@@ -128,13 +131,15 @@ func (c *call) receiveOne() (mem.BufferSlice, error) {
 // An endpoint is what a path leads to. The error is what the call ends with.
 type endpoint interface {
 	serve(c *call) error
+	// announce is what peers are told of it, under its name.
+	announce(name string) *carpv1.Method
 }
 
 // dispatch runs one incoming call: the only way to anything that this host
 // serves. Ctx has the caller's metadata and peer; codec is the caller's tag, ""
 // for none. The error, if any, is a status.
 func (h *Host) dispatch(ctx context.Context, path, codec string, w wire) (metadata.MD, error) {
-	c := &call{host: h, path: path, codec: codec, wire: w, maxReceive: h.maxMessage}
+	c := &call{host: h, path: path, codec: codec, callFlags: flagsOf(ctx, w), wire: w, maxReceive: h.maxMessage}
 	if c.codec == "" {
 		c.codec = protoCodec
 	}

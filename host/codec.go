@@ -56,9 +56,13 @@ func typedCodec(path string, sig *bind.Signature) (*synth.Method, error) {
 }
 
 func synthFunction(method string, sig *bind.Signature) synth.Function {
-	f := synth.Function{Name: method, Results: sig.Results}
-	for _, p := range sig.Params {
+	f := synth.Function{Name: method, Results: sig.ResultTypes(), ServerStreaming: sig.Stream != bind.NoStream}
+	for i := range sig.Params {
+		p := &sig.Params[i]
 		f.Params = append(f.Params, synth.Param{Name: p.Name, Type: p.Type})
+		if p.Stream != bind.NoStream {
+			f.ItemParam = p.Name
+		}
 	}
 	return f
 }

@@ -21,7 +21,7 @@ import (
 func (h *Host) RequireConn(ctx context.Context, service string) (grpc.ClientConnInterface, error) {
 	err := checkName(service)
 	if err == nil {
-		err = h.await(ctx, service, "")
+		err = h.await(ctx, &demand{service: service})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("host %q: require the service %q: %w", h.label, service, err)
@@ -96,14 +96,14 @@ func (c *serviceConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, path
 
 // pickDialled chooses a provider that this host has dialled.
 func (h *Host) pickDialled(path string) (*Link, error) {
-	service, method, _ := splitPath(path)
+	d := newDemand(path)
 	var dialled []*offer
-	for _, o := range h.peers.find(service) {
+	for _, o := range h.peers.find(d.service) {
 		if o.link.conn != nil {
 			dialled = append(dialled, o)
 		}
 	}
-	if o := pickOffer(dialled, method); o != nil {
+	if o := pickOffer(dialled, d, nil); o != nil {
 		return o.link, nil
 	}
 	if _, err := h.pick(path); err != nil {

@@ -40,10 +40,14 @@
 // a connection for generated clients. Both wait, as long as their context allows,
 // until someone exports what is required. What they return follows the providers
 // as they come and go. [Call] makes one call of whatever name with whatever
-// arguments.
+// arguments, [Go] starts one, and [Post] doesn't wait for its end.
+//
+// Each export announces its signature. A provider whose signature doesn't fit what
+// is required gets no calls; errors name both. A signature that isn't announced, as
+// that of a Python function without annotations, fits any.
 //
 // A call goes to this host itself if it exports the name, and else to one of the
-// linked hosts that do, chosen at random. A local call takes no wire, but
+// linked hosts that do, chosen at random or by a [Picker]. A local call takes no wire, but
 // arguments and results are encoded and decoded as for any other, so that caller
 // and function share no memory.
 //

@@ -42,6 +42,32 @@ func Call[R any](ctx context.Context, h *Host, name string, arguments ...any) (R
 	return result, nil
 }
 
+// Go is [Call] without waiting: it starts the call and returns a [Future] of its
+// outcome. For a callback, see [Future.Then].
+func Go[R any](ctx context.Context, h *Host, name string, arguments ...any) *Future[R] {
+	f := newFuture[R]()
+	go func() { f.end(Call[R](ctx, h, name, arguments...)) }()
+	return f
+}
+
+// Post calls an exported function one-way, see [WithOneWay].
+func Post(ctx context.Context, h *Host, name string, arguments ...any) error {
+	return h.callDynamic(ctx, name, append(arguments[:len(arguments):len(arguments)], WithOneWay()), reflect.Value{})
+}
+
+// WithOneWay makes a call that returns when its arguments are bound and the callee
+// has admitted it. The function runs on, with a context that doesn't end with the
+// caller's but after the callee's [WithOneWayTimeout]; what it returns is dropped,
+// and an error is told to the log and [Hooks] of its host. No order is promised
+// among such calls. A callee that has too many of them answers ResourceExhausted.
+func WithOneWay() CallOption {
+	return callOption(func(c *callConfig) { c.oneWay = true })
+}
+
+type callOption func(*callConfig)
+
+func (o callOption) applyCall(c *callConfig) { o(c) }
+
 // dynamicCall is a call of a function of which nothing is known.
 type dynamicCall struct {
 	positional []reflect.Value
@@ -75,8 +101,10 @@ func (h *Host) callDynamic(ctx context.Context, name string, arguments []any, re
 	if err := checkName(name); err != nil {
 		return fail(codes.InvalidArgument, err)
 	}
-	if err := bind.CheckType(result.Type()); err != nil {
-		return fail(codes.InvalidArgument, fmt.Errorf("the result: %w", err))
+	if result.IsValid() {
+		if err := bind.CheckType(result.Type()); err != nil {
+			return fail(codes.InvalidArgument, fmt.Errorf("the result: %w", err))
+		}
 	}
 	var d dynamicCall
 	d.sort(arguments)
@@ -92,9 +120,17 @@ func (h *Host) callDynamic(ctx context.Context, name string, arguments []any, re
 	if err != nil {
 		return fail(codes.InvalidArgument, fmt.Errorf("the arguments: %w", err))
 	}
-	reply, err := h.invoke(ctx, &request{path: path, codec: cfg.codec, body: body, opts: d.grpc})
+	demand := newDemand(path)
+	demand.picker = cfg.picker
+	reply, err := h.invoke(ctx, &request{
+		path: path, codec: cfg.codec, body: body, opts: d.grpc, demand: demand, oneWay: cfg.oneWay,
+	})
 	if err != nil {
 		return err
+	}
+	if cfg.oneWay {
+		reply.Free()
+		return nil
 	}
 	buf := contiguous(reply)
 	defer buf.Free()

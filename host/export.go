@@ -3,6 +3,7 @@ package host
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -70,7 +71,8 @@ type Skipped struct {
 // [Exported] lists them. It is an error if nothing is left.
 //
 // Names are taken once on a host: a path that is served already is an error, and
-// nothing is exported then. Linked hosts are told at once.
+// nothing is exported then, unless [WithReplace] says otherwise. Linked hosts are
+// told at once.
 //
 // Functions are called by many goroutines at a time. The context that they get
 // ends with the call's deadline, the caller's interest in it, or the connection.
@@ -97,8 +99,45 @@ func (h *Host) export(name string, v any, opts []ExportOption) (*Exported, error
 	if rv.Kind() == reflect.Func {
 		return h.exportFunction(name, rv, &cfg)
 	}
-	return h.exportMethods(name, rv, &cfg)
+	return h.exportMethods(name, rv, nil, &cfg)
 }
+
+// ExportAs exports the methods of v that API lists, an interface type, and no
+// others:
+//
+//	host.ExportAs[interface{ Add(a, b int) int }](h, "Calculator", calc)
+//
+// It is the form of [Host.Export] for values with methods in which nothing is
+// exported by mistake, now or when a method is added. All methods of API are
+// exported, those that Go calls by convention too; it is an error if one can't be.
+func ExportAs[API any](h *Host, name string, v API, opts ...ExportOption) (*Exported, error) {
+	e, err := h.exportAs(name, reflect.TypeFor[API](), v, opts)
+	if err != nil {
+		return nil, fmt.Errorf("host %q: export %q: %w", h.label, name, err)
+	}
+	return e, nil
+}
+
+func (h *Host) exportAs(name string, api reflect.Type, v any, opts []ExportOption) (*Exported, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	if api.Kind() != reflect.Interface || api.NumMethod() == 0 {
+		return nil, fmt.Errorf("%v is no interface with methods, which says what is exported", api)
+	}
+	rv := reflect.ValueOf(v)
+	if !rv.IsValid() || isNil(rv) {
+		return nil, errors.New("there is nothing to call in nil")
+	}
+	var cfg exportConfig
+	for _, o := range opts {
+		o.applyExport(&cfg)
+	}
+	return h.exportMethods(name, rv, api, &cfg)
+}
+
+// parser reads the signatures of functions.
+func (*Host) parser() bind.Parser { return bind.Parser{} }
 
 func isNil(v reflect.Value) bool {
 	switch v.Kind() {
@@ -109,7 +148,7 @@ func isNil(v reflect.Value) bool {
 }
 
 func (h *Host) exportFunction(name string, fn reflect.Value, cfg *exportConfig) (*Exported, error) {
-	sig, err := bind.Exported(fn.Type(), cfg.params...)
+	sig, err := h.parser().Exported(fn.Type(), cfg.params...)
 	if err != nil {
 		return nil, fmt.Errorf("%v can't be exported: %w", fn.Type(), err)
 	}
@@ -124,24 +163,21 @@ func (h *Host) exportFunction(name string, fn reflect.Value, cfg *exportConfig) 
 	e := &Exported{Name: name}
 	f := &function{host: h, sig: sig, fn: fn}
 	return e, h.exports.add(e, &service{
-		name: serviceName, kind: kind, version: cfg.version, metadata: cfg.metadata,
+		name: serviceName, kind: kind, version: cfg.version, metadata: maps.Clone(cfg.metadata),
 		methods: map[string]endpoint{method: f},
-	})
+	}, cfg.replace)
 }
 
-func (h *Host) exportMethods(name string, v reflect.Value, cfg *exportConfig) (*Exported, error) {
+// exportMethods exports the methods of a value; those of an interface only, all of
+// them, if api is one.
+func (h *Host) exportMethods(name string, v reflect.Value, api reflect.Type, cfg *exportConfig) (*Exported, error) {
 	if len(cfg.params) > 0 {
 		return nil, errors.New("WithParams names the parameters of a function; a method has WithMethodParams")
 	}
 	e := &Exported{Name: name}
-	methods := make(map[string]endpoint)
-	for _, m := range methodsOf(v.Type()) {
-		f, err := h.method(v, m, cfg)
-		if err != nil {
-			e.Skipped = append(e.Skipped, Skipped{Method: m.Name, Reason: err.Error()})
-			continue
-		}
-		methods[m.Name] = f
+	methods := h.methods(v, api, cfg, e)
+	if api != nil && len(methods) < api.NumMethod() {
+		return nil, fmt.Errorf("not all methods of %v can be exported%s", api, e.why(""))
 	}
 	for name := range cfg.methodParams {
 		if methods[name] == nil {
@@ -152,9 +188,34 @@ func (h *Host) exportMethods(name string, v reflect.Value, cfg *exportConfig) (*
 		return nil, fmt.Errorf("%v has no method that can be exported%s", v.Type(), e.why(""))
 	}
 	return e, h.exports.add(e, &service{
-		name: name, kind: carpv1.Export_KIND_SERVICE, version: cfg.version, metadata: cfg.metadata,
+		name: name, kind: carpv1.Export_KIND_SERVICE, version: cfg.version, metadata: maps.Clone(cfg.metadata),
 		methods: methods,
-	})
+	}, cfg.replace)
+}
+
+// methods makes endpoints of a value's methods, and lists in e those that are left
+// out.
+func (h *Host) methods(v reflect.Value, api reflect.Type, cfg *exportConfig, e *Exported) map[string]endpoint {
+	methods := make(map[string]endpoint)
+	skip := func(name, reason string) { e.Skipped = append(e.Skipped, Skipped{Method: name, Reason: reason}) }
+	for _, m := range methodsOf(v.Type()) {
+		if api != nil {
+			if _, listed := api.MethodByName(m.Name); !listed {
+				skip(m.Name, fmt.Sprintf("%v doesn't list it", api))
+				continue
+			}
+		} else if reason := excluded(v.Type(), m); reason != "" {
+			skip(m.Name, reason)
+			continue
+		}
+		f, err := h.method(v, m, cfg)
+		if err != nil {
+			skip(m.Name, err.Error())
+			continue
+		}
+		methods[m.Name] = f
+	}
+	return methods
 }
 
 // why lists the reasons for which methods were left out, all or one.
@@ -169,10 +230,7 @@ func (e *Exported) why(method string) string {
 }
 
 func (h *Host) method(v reflect.Value, m reflect.Method, cfg *exportConfig) (*function, error) {
-	if reason := excluded(v.Type(), m); reason != "" {
-		return nil, errors.New(reason)
-	}
-	sig, err := bind.Exported(v.Method(m.Index).Type(), cfg.methodParams[m.Name]...)
+	sig, err := h.parser().Exported(v.Method(m.Index).Type(), cfg.methodParams[m.Name]...)
 	if err != nil {
 		return nil, err
 	}
@@ -203,7 +261,7 @@ func (h *Host) exportService(desc *grpc.ServiceDesc, impl any, internal bool) er
 		err = h.exports.add(&Exported{Name: desc.ServiceName}, &service{
 			name: desc.ServiceName, kind: carpv1.Export_KIND_GRPC, methods: methods,
 			internal: internal, desc: desc,
-		})
+		}, false)
 	}
 	if err != nil {
 		return fmt.Errorf("host %q: export %q: %w", h.label, desc.ServiceName, err)

@@ -67,7 +67,7 @@ func TestExportSignatures(t *testing.T) {
 		{"a nil function", (func())(nil), nil, "nothing to call"},
 		{"a channel", func(chan int) {}, nil, "chan int has no form on the wire"},
 		{"a channel inside", func([]map[string]withChan) {}, nil, "field C"},
-		{"a function", func(func()) {}, nil, "func() has no form on the wire"},
+		{"a function", func(func()) {}, nil, "the callback func(): its last result is not an error"},
 		{"a complex result", func() complex128 { return 0 }, nil, "result 0: complex128"},
 		{"a pointer as a number", func(uintptr) {}, nil, "uintptr"},
 		{"an unsafe pointer", func(unsafe.Pointer) {}, nil, "unsafe.Pointer"},

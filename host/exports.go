@@ -83,34 +83,69 @@ func (x *exports) has(name string) bool {
 	return x.services[name] != nil
 }
 
-// add exports what s lists, all of it or nothing, as e.
-func (x *exports) add(e *Exported, s *service) error {
+// service returns what is exported under the name of a service, or nil.
+func (x *exports) service(name string) *service {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.services[name]
+}
+
+// add exports what s lists, all of it or nothing, as e; with replace, in the place
+// of what has the name.
+func (x *exports) add(e *Exported, s *service, replace bool) error {
 	e.setMethods(s.name, s.methods)
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.byName[e.Name] != nil {
+	former := x.byName[e.Name]
+	if former != nil && (!replace || x.isInternal(former)) {
 		return fmt.Errorf("the name is taken on this host")
 	}
 	old := x.services[s.name]
+	if former != nil {
+		old = old.without(former)
+	}
 	if old != nil && (old.kind != carpv1.Export_KIND_SERVICE || s.kind != carpv1.Export_KIND_SERVICE) {
 		return fmt.Errorf("%s is exported as %s already, this would make it %s",
 			s.name, kindName(old.kind), kindName(s.kind))
 	}
 	for _, path := range e.paths {
-		if x.lookup(path) != nil {
+		if x.lookup(path) != nil && (former == nil || !slices.Contains(former.paths, path)) {
 			return fmt.Errorf("the path %s is taken on this host", path)
 		}
 	}
+	own := s.methods
 	s = merged(old, s)
 	if n := proto.Size(s.announcement()); n > maxAnnouncement {
 		return fmt.Errorf("what peers are told of %s takes %d bytes, at most %d are allowed", s.name, n, maxAnnouncement)
 	}
 	x.byName[e.Name] = e
-	for m, ep := range s.methods {
+	for m, ep := range own {
 		x.paths.Store(joinPath(s.name, m), ep)
+	}
+	if former != nil {
+		for _, path := range former.paths {
+			if !slices.Contains(e.paths, path) {
+				x.paths.Delete(path)
+			}
+		}
 	}
 	x.replace(s.name, s)
 	return nil
+}
+
+// without returns the service without what was exported as e, nil if nothing is
+// left.
+func (s *service) without(e *Exported) *service {
+	left := make(map[string]endpoint, len(s.methods))
+	for m, ep := range s.methods {
+		if !slices.Contains(e.paths, joinPath(s.name, m)) {
+			left[m] = ep
+		}
+	}
+	if len(left) == 0 {
+		return nil
+	}
+	return s.with(left)
 }
 
 func kindName(k carpv1.Export_Kind) string {
@@ -165,21 +200,10 @@ func (x *exports) remove(name string) error {
 		return nil
 	}
 	serviceName, _, _ := splitPath(e.paths[0])
-	s := x.services[serviceName]
-	left := make(map[string]endpoint, len(s.methods))
-	for m, ep := range s.methods {
-		if !slices.Contains(e.paths, joinPath(serviceName, m)) {
-			left[m] = ep
-		}
-	}
 	for _, path := range e.paths {
 		x.paths.Delete(path)
 	}
-	if len(left) == 0 {
-		x.replace(serviceName, nil)
-	} else {
-		x.replace(serviceName, s.with(left))
-	}
+	x.replace(serviceName, x.services[serviceName].without(e))
 	return nil
 }
 
@@ -222,11 +246,7 @@ func (x *exports) allLocked() []*service {
 func (s *service) announcement() *carpv1.Export {
 	e := &carpv1.Export{Name: s.name, Kind: s.kind, Version: s.version, Metadata: s.metadata}
 	for _, name := range sortedKeys(s.methods) {
-		m := &carpv1.Method{Name: name}
-		if g, ok := s.methods[name].(*generatedStream); ok {
-			m.ClientStreaming, m.ServerStreaming = g.desc.ClientStreams, g.desc.ServerStreams
-		}
-		e.Methods = append(e.Methods, m)
+		e.Methods = append(e.Methods, s.methods[name].announce(name))
 	}
 	return e
 }

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 
+	carpv1 "github.com/carp-rpc/carp-go/carpgo/v1"
 	"github.com/carp-rpc/carp-go/codecs/args"
 	"github.com/carp-rpc/carp-go/host/internal/bind"
 )
@@ -46,6 +47,9 @@ func (f *function) serve(c *call) (err error) {
 	if err != nil {
 		return err
 	}
+	if c.oneWay {
+		return f.post(c, in)
+	}
 	results, err := f.call(in)
 	if err != nil {
 		return err
@@ -55,6 +59,17 @@ func (f *function) serve(c *call) (err error) {
 		return replyError(c.path, err)
 	}
 	return c.send(mem.BufferSlice{mem.SliceBuffer(body)})
+}
+
+// announce implements endpoint.
+func (f *function) announce(name string) *carpv1.Method {
+	return &carpv1.Method{
+		Name:            name,
+		Signature:       f.sig.Canonical(),
+		SignatureHash:   f.sig.Hash(),
+		ClientStreaming: f.sig.TakesStream(),
+		ServerStreaming: f.sig.Stream != bind.NoStream,
+	}
 }
 
 func (f *function) codec(c *call) (args.Codec, error) {

@@ -10,6 +10,8 @@ import (
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
+
+	carpv1 "github.com/carp-rpc/carp-go/carpgo/v1"
 )
 
 // generatedUnary is the endpoint of a unary method of a generated service.
@@ -31,6 +33,16 @@ var (
 	_ endpoint = (*generatedUnary)(nil)
 	_ endpoint = (*generatedStream)(nil)
 )
+
+func (*generatedUnary) announce(name string) *carpv1.Method { return &carpv1.Method{Name: name} }
+
+func (g *generatedStream) announce(name string) *carpv1.Method {
+	return &carpv1.Method{
+		Name:            name,
+		ClientStreaming: g.desc.ClientStreams,
+		ServerStreaming: g.desc.ServerStreams,
+	}
+}
 
 func (g *generatedUnary) serve(c *call) error {
 	codec := messageCodec(c.codec)

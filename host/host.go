@@ -39,6 +39,7 @@ type Host struct {
 
 	exports *exports
 	peers   *peers
+	posted  chan struct{} // holds one for each one-way call that runs
 	health  *health.Server
 
 	mu          sync.Mutex
@@ -82,6 +83,7 @@ func New(label string, opts ...Option) (*Host, error) {
 	id := randomBytes()
 	h.id, h.nonce = hex.EncodeToString(id), randomBytes()
 	h.ctx, h.cancel = context.WithCancel(context.Background())
+	h.posted = make(chan struct{}, h.maxCalls)
 	h.peers = newPeers()
 	h.exports = newExports(func(name string) { h.peers.wakeFor(name) })
 	return h, h.serveInternal()

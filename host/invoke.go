@@ -3,7 +3,6 @@ package host
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -14,10 +13,12 @@ import (
 
 // request is a call with one message, encoded.
 type request struct {
-	path  string
-	codec string
-	body  []byte
-	opts  []grpc.CallOption
+	path   string
+	codec  string
+	body   []byte
+	opts   []grpc.CallOption
+	demand *demand // who may take it, until that is decided
+	oneWay bool
 }
 
 // reply is the answer to a request. There may be header and trailer with an
@@ -30,8 +31,9 @@ type reply struct {
 
 // A provider is where a call can go: a link, or this host if link is nil.
 type provider struct {
-	host *Host
-	link *Link
+	host  *Host
+	link  *Link
+	offer *offer // nil without link
 }
 
 // invoke makes a call wherever its path is exported, and returns the body of the
@@ -52,45 +54,11 @@ func (h *Host) tryInvoke(ctx context.Context, q *request) (*reply, error) {
 	if err := checkOutgoing(ctx); err != nil {
 		return nil, err
 	}
-	p, err := h.pick(q.path)
+	p, err := h.pickFor(q.demand, nil)
 	if err != nil {
 		return nil, err
 	}
 	return p.call(ctx, q)
-}
-
-// pick chooses a provider: this host if it exports the path, or else a random
-// one of those that do.
-func (h *Host) pick(path string) (provider, error) {
-	if h.exports.lookup(path) != nil {
-		return provider{host: h}, nil
-	}
-	service, method, _ := splitPath(path)
-	if o := pickOffer(h.peers.find(service), method); o != nil {
-		return provider{host: h, link: o.link}, nil
-	}
-	if err := h.usable(); err != nil {
-		return provider{}, status.Errorf(codes.Unavailable, "host %q: %v", h.label, err)
-	}
-	return provider{}, status.Errorf(codes.Unavailable, "no host exports %s now; %s", pathName(path), h.peers.describe())
-}
-
-// pickOffer chooses among the offers that have a method.
-func pickOffer(offers []*offer, method string) *offer {
-	if len(offers) == 1 && offers[0].has(method) {
-		return offers[0]
-	}
-	var chosen *offer
-	n := 0
-	for _, o := range offers {
-		if !o.has(method) {
-			continue
-		}
-		if n++; rand.IntN(n) == 0 { //nolint:gosec // spreads load, guards nothing
-			chosen = o
-		}
-	}
-	return chosen
 }
 
 // call makes the call at the provider. A reply with an error has the metadata
@@ -126,6 +94,9 @@ func (p provider) call(ctx context.Context, q *request) (*reply, error) {
 // callForward makes a call over the connection that this end dialled.
 func (l *Link) callForward(ctx context.Context, q *request) (*reply, error) {
 	ctx = metadata.AppendToOutgoingContext(ctx, codecKey, q.codec)
+	if q.oneWay {
+		ctx = metadata.AppendToOutgoingContext(ctx, oneWayKey, "1")
+	}
 	r := new(reply)
 	in := rawMessage{data: mem.BufferSlice{mem.SliceBuffer(q.body)}}
 	var out rawMessage

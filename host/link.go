@@ -224,6 +224,7 @@ func (l *Link) call(ctx context.Context, q *request) (*reply, error) {
 		Codec:    q.codec,
 		Payload:  q.body,
 		Metadata: md,
+		OneWay:   q.oneWay,
 	})
 	if err != nil {
 		return nil, l.explain(err)

@@ -13,6 +13,7 @@ import (
 // localWire is a call from the same host. The message is encoded and decoded as
 // on any other wire, so that caller and function share no memory.
 type localWire struct {
+	callFlags
 	request mem.BufferSlice
 	read    bool
 	reply   reply
@@ -66,7 +67,7 @@ func (h *Host) callLocal(ctx context.Context, q *request) (*reply, error) {
 }
 
 func (h *Host) serveLocal(ctx context.Context, q *request) (*reply, error) {
-	w := &localWire{request: mem.BufferSlice{mem.SliceBuffer(q.body)}}
+	w := &localWire{request: mem.BufferSlice{mem.SliceBuffer(q.body)}, callFlags: q.flags()}
 	inside, cancel := context.WithCancel(isolated{ctx})
 	defer cancel()
 	defer context.AfterFunc(h.ctx, cancel)()

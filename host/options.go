@@ -39,6 +39,7 @@ type config struct {
 	transport  dialer.Config
 	maxMessage int
 	maxCalls   int
+	oneWayTime time.Duration
 }
 
 type exportConfig struct {
@@ -46,11 +47,14 @@ type exportConfig struct {
 	methodParams map[string][]string
 	version      string
 	metadata     map[string]string
+	replace      bool
 }
 
 type callConfig struct {
 	codec   string
 	timeout time.Duration
+	picker  Picker // nil for this host or any
+	oneWay  bool
 }
 
 func defaults() config {
@@ -59,6 +63,7 @@ func defaults() config {
 		log:        slog.Default(),
 		maxMessage: DefaultMaxMessageSize,
 		maxCalls:   DefaultMaxCalls,
+		oneWayTime: DefaultTimeout,
 	}
 }
 
@@ -71,6 +76,9 @@ func (c *config) check() error {
 	}
 	if c.maxCalls < 1 || c.maxCalls > 1<<20 {
 		return fmt.Errorf("at most %d calls in flight: it may be 1 to %d", c.maxCalls, 1<<20)
+	}
+	if c.oneWayTime <= 0 {
+		return errors.New("the timeout of one-way calls must be above 0")
 	}
 	return nil
 }
@@ -131,6 +139,9 @@ type Hooks struct {
 	// Panic is called, on the goroutine of the call, when an exported function
 	// has panicked.
 	Panic func(context.Context, PanicInfo)
+	// Error is called when a one-way call, which was answered already, has
+	// ended with an error.
+	Error func(ctx context.Context, path string, err error)
 }
 
 // WithHooks sets the host's hooks.
@@ -166,6 +177,20 @@ func WithMaxMessageSize(n int) Option {
 // RESOURCE_EXHAUSTED.
 func WithMaxCalls(n int) Option {
 	return hostOption(func(c *config) { c.maxCalls = n })
+}
+
+// WithOneWayTimeout bounds the functions that peers call one-way, see
+// [WithOneWay]. The default is [DefaultTimeout]. At most as many as [WithMaxCalls]
+// says run at a time.
+func WithOneWayTimeout(d time.Duration) Option {
+	return hostOption(func(c *config) { c.oneWayTime = d })
+}
+
+// WithReplace lets an export take the place of what has its name, in one step:
+// no call finds nothing there. Calls that are running end as they would have. It
+// is no error if there is nothing to replace.
+func WithReplace() ExportOption {
+	return exportOption(func(c *exportConfig) { c.replace = true })
 }
 
 // WithParams names the parameters of an exported function, without its context:

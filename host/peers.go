@@ -25,12 +25,15 @@ const (
 type offer struct {
 	link    *Link
 	name    string
-	methods map[string]bool // empty for a generated service that lists none
+	methods map[string]*carpv1.Method // empty for a generated service that lists none
+	// What else the peer says of it.
+	version  string
+	metadata map[string]string
 }
 
 // has reports whether the offer includes a method; any, if the method is "".
 func (o *offer) has(method string) bool {
-	return method == "" || len(o.methods) == 0 || o.methods[method]
+	return method == "" || len(o.methods) == 0 || o.methods[method] != nil
 }
 
 // peers are the links of a host, and what they offer.
@@ -100,9 +103,12 @@ func (p *peers) addOffer(l *Link, e *carpv1.Export) error {
 			"the peer announces too much: at most %d services with %d methods, and names of %d bytes, are taken",
 			maxOffers, maxOfferMethods, maxOfferName)
 	}
-	o := &offer{link: l, name: e.GetName(), methods: make(map[string]bool, len(e.GetMethods()))}
+	o := &offer{
+		link: l, name: e.GetName(), version: e.GetVersion(), metadata: e.GetMetadata(),
+		methods: make(map[string]*carpv1.Method, len(e.GetMethods())),
+	}
 	for _, m := range e.GetMethods() {
-		o.methods[m.GetName()] = true
+		o.methods[m.GetName()] = m
 	}
 	l.offers[o.name] = o
 	p.offers[o.name] = append(slices.Clip(p.offers[o.name]), o)

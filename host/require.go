@@ -26,52 +26,110 @@ import (
 // otherwise [WithTimeout] does. If it ends with ...grpc.CallOption, those are
 // for the call. The other parameters and results are as in [Host.Export]; a
 // single struct that embeds [Params] is the list of arguments. If F has no
-// results, what the function returns is dropped.
+// results, what the function returns is dropped. If its only result is a
+// *[Future], calling it starts a call and doesn't wait.
 //
-// Require waits as long as ctx allows. Its error then says what it waited for
-// and which hosts were linked.
+// F may be a struct whose exported fields are such functions, and name a service.
+// Each field is the method of its name, or of that in a tag `carp:"name"`:
+//
+//	calc, err := host.Require[struct {
+//		Add    func(context.Context, int, int) (int, error)
+//		Divide func(context.Context, float64, float64) (float64, error)
+//	}](ctx, h, "Calculator")
+//
+// Require waits as long as ctx allows. Its error then says what it waited for,
+// which hosts were linked, and which of them export it with a signature that
+// doesn't fit; of a struct, for all methods at once.
 //
 // The function is bound to the name and not to a host: each call goes to this
-// host if it exports the name, or else to one of the hosts that do. With none it
-// fails with the code Unavailable. Errors of calls are of type [*Error]. Any
-// number of goroutines may call the function at a time; no order is promised
-// between calls.
+// host if it exports the name, or else to one of the hosts that do; [WithPicker]
+// chooses. With none it fails with the code Unavailable. Errors of calls are of
+// type [*Error]. Any number of goroutines may call the function at a time; no
+// order is promised between calls.
 func Require[F any](ctx context.Context, h *Host, name string, opts ...CallOption) (F, error) {
-	var zero F
-	fn, err := h.require(ctx, name, reflect.TypeFor[F](), opts)
+	var required F
+	err := h.requireInto(ctx, name, reflect.ValueOf(&required).Elem(), opts)
 	if err != nil {
+		var zero F
 		return zero, fmt.Errorf("host %q: require %q: %w", h.label, name, err)
 	}
-	return fn.Interface().(F), nil
+	return required, nil
 }
 
-func (h *Host) require(ctx context.Context, name string, t reflect.Type, opts []CallOption) (reflect.Value, error) {
-	r, err := h.newRequired(name, t, opts)
+func (h *Host) requireInto(ctx context.Context, name string, into reflect.Value, opts []CallOption) error {
+	if into.Kind() == reflect.Struct {
+		return h.requireStruct(ctx, name, into, opts)
+	}
+	r, err := h.newRequired(name, into.Type(), opts)
 	if err != nil {
-		return reflect.Value{}, err
+		return err
 	}
-	service, method := splitName(name)
-	if err := h.await(ctx, service, method); err != nil {
-		return reflect.Value{}, err
+	if err := h.await(ctx, r.demand); err != nil {
+		return err
 	}
-	return reflect.MakeFunc(t, r.call), nil
+	into.Set(r.function(into.Type()))
+	return nil
+}
+
+// requireStruct fills in the functions of a struct, all of them or none.
+func (h *Host) requireStruct(ctx context.Context, service string, into reflect.Value, opts []CallOption) error {
+	var all []*required
+	var fields []int
+	var errs []error
+	t := into.Type()
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if !f.IsExported() {
+			continue
+		}
+		method := f.Name
+		if tag := f.Tag.Get("carp"); tag != "" {
+			method = tag
+		}
+		r, err := h.newRequired(service+"."+method, f.Type, opts)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("field %s: %w", f.Name, err))
+			continue
+		}
+		all, fields = append(all, r), append(fields, i)
+	}
+	if len(all) == 0 && len(errs) == 0 {
+		return fmt.Errorf("%v has no exported fields to fill in", t)
+	}
+	if len(errs) == 0 {
+		for _, r := range all {
+			if err := h.await(ctx, r.demand); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", pathName(r.path), err))
+			}
+		}
+	}
+	if len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	for i, r := range all {
+		into.Field(fields[i]).Set(r.function(t.Field(fields[i]).Type))
+	}
+	return nil
 }
 
 // required is the plan of a required function: what can be known before a call.
 type required struct {
-	host  *Host
-	sig   *bind.Signature
-	path  string
-	cfg   callConfig
-	codec args.Codec
-	out   []reflect.Type // all results, the error included
+	host   *Host
+	sig    *bind.Signature
+	path   string
+	demand *demand
+	cfg    callConfig
+	codec  args.Codec
+	out    []reflect.Type // all results, the error included
+	future reflect.Type   // what is returned, if it is a future of out
 }
 
 func (h *Host) newRequired(name string, t reflect.Type, opts []CallOption) (*required, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
-	sig, err := bind.Required(t)
+	plain, future := withoutFuture(t)
+	sig, err := h.parser().Required(plain)
 	if err != nil {
 		return nil, fmt.Errorf("%v can't be required: %w", t, err)
 	}
@@ -79,16 +137,29 @@ func (h *Host) newRequired(name string, t reflect.Type, opts []CallOption) (*req
 	if err != nil {
 		return nil, err
 	}
-	r := &required{host: h, sig: sig, path: joinPath(splitName(name)), cfg: cfg}
-	if r.codec = dynamicCodec(cfg.codec); r.codec == nil {
-		if r.codec, err = typedCodec(r.path, sig); err != nil {
-			return nil, err
-		}
+	r := &required{host: h, sig: sig, path: joinPath(splitName(name)), cfg: cfg, future: future}
+	r.demand = newDemand(r.path)
+	r.demand.signature, r.demand.picker = sig, cfg.picker
+	if cfg.oneWay && (len(sig.Results) > 0 || sig.TakesStream()) {
+		return nil, fmt.Errorf("%v can't be called one-way: nothing comes back of such a call, and nothing follows it", t)
 	}
-	for i := range t.NumOut() {
-		r.out = append(r.out, t.Out(i))
+	if r.codec, err = r.codecNamed(cfg.codec); err != nil {
+		return nil, err
+	}
+	for i := range plain.NumOut() {
+		r.out = append(r.out, plain.Out(i))
 	}
 	return r, nil
+}
+
+func (r *required) codecNamed(name string) (args.Codec, error) {
+	if c := dynamicCodec(name); c != nil {
+		return c, nil
+	}
+	if name != protoCodec {
+		return nil, fmt.Errorf("the codec %q is not known; known are %s", name, functionCodecs)
+	}
+	return typedCodec(r.path, r.sig)
 }
 
 func (h *Host) callConfig(opts []CallOption) (callConfig, error) {
@@ -99,26 +170,46 @@ func (h *Host) callConfig(opts []CallOption) (callConfig, error) {
 	return cfg, cfg.check()
 }
 
+func (r *required) function(t reflect.Type) reflect.Value {
+	if r.future != nil {
+		return reflect.MakeFunc(t, r.start)
+	}
+	return reflect.MakeFunc(t, r.call)
+}
+
+// An invocation is one call of a required function.
+type invocation struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	args   []reflect.Value
+	opts   []grpc.CallOption
+}
+
+// begin takes apart what a required function was called with.
+func (r *required) begin(in []reflect.Value) invocation {
+	v := invocation{ctx: context.Background(), cancel: func() {}, args: in}
+	if r.sig.Context {
+		v.ctx, v.args = in[0].Interface().(context.Context), in[1:]
+	} else {
+		v.ctx, v.cancel = context.WithTimeout(v.ctx, r.cfg.timeout)
+	}
+	if r.sig.CallOptions {
+		last := len(v.args) - 1
+		v.opts, v.args = v.args[last].Interface().([]grpc.CallOption), v.args[:last]
+	}
+	return v
+}
+
 // call is the body of a required function.
 func (r *required) call(in []reflect.Value) []reflect.Value {
-	ctx, cancel := context.Background(), func() {}
-	if r.sig.Context {
-		ctx, in = in[0].Interface().(context.Context), in[1:]
-	} else {
-		ctx, cancel = context.WithTimeout(ctx, r.cfg.timeout)
-	}
-	defer cancel()
-	var opts []grpc.CallOption
-	if r.sig.CallOptions {
-		last := len(in) - 1
-		opts, in = in[last].Interface().([]grpc.CallOption), in[:last]
-	}
+	v := r.begin(in)
+	defer v.cancel()
 	out := make([]reflect.Value, len(r.out))
 	for i, t := range r.out {
 		out[i] = reflect.New(t).Elem()
 	}
 	last := len(out) - 1
-	if err := r.invoke(ctx, in, opts, out[:last]); err != nil {
+	if err := r.invoke(&v, out[:last]); err != nil {
 		for i := range last {
 			out[i].SetZero() // a reply that doesn't fit may have set some
 		}
@@ -127,21 +218,37 @@ func (r *required) call(in []reflect.Value) []reflect.Value {
 	return out
 }
 
-func (r *required) invoke(ctx context.Context, in []reflect.Value, opts []grpc.CallOption, results []reflect.Value) error {
-	body, err := r.sig.EncodeArgs(r.codec, in)
+func (r *required) invoke(v *invocation, results []reflect.Value) error {
+	codec, err := r.codecFor(v.opts)
 	if err != nil {
 		return callError(r.path, status.Error(codes.InvalidArgument, err.Error()), nil)
 	}
-	reply, err := r.host.invoke(ctx, &request{path: r.path, codec: r.cfg.codec, body: body, opts: opts})
+	body, err := r.sig.EncodeArgs(codec, v.args)
+	if err != nil {
+		return callError(r.path, status.Error(codes.InvalidArgument, err.Error()), nil)
+	}
+	reply, err := r.host.invoke(v.ctx, &request{
+		path: r.path, codec: codec.Name(), body: body, opts: v.opts, demand: r.demand, oneWay: r.cfg.oneWay,
+	})
 	if err != nil {
 		return err
 	}
 	buf := contiguous(reply)
 	defer buf.Free()
-	if err := r.sig.DecodeResults(r.codec, buf.ReadOnlyData(), results); err != nil {
+	if err := r.sig.DecodeResults(codec, buf.ReadOnlyData(), results); err != nil {
 		return callError(r.path, status.Error(codes.Internal, err.Error()), nil)
 	}
 	return nil
+}
+
+// codecFor is the codec of one call: its options may name another one.
+func (r *required) codecFor(opts []grpc.CallOption) (args.Codec, error) {
+	for _, o := range opts {
+		if sub, ok := o.(grpc.ContentSubtypeCallOption); ok && sub.ContentSubtype != r.codec.Name() {
+			return r.codecNamed(sub.ContentSubtype)
+		}
+	}
+	return r.codec, nil
 }
 
 // contiguous makes one buffer of a message, which it frees.
@@ -150,12 +257,11 @@ func contiguous(msg mem.BufferSlice) mem.Buffer {
 	return msg.MaterializeToBuffer(mem.DefaultBufferPool())
 }
 
-// await waits until there is a provider of a service's method, any method if it
-// is "".
-func (h *Host) await(ctx context.Context, service, method string) error {
+// await waits until there is a provider.
+func (h *Host) await(ctx context.Context, d *demand) error {
 	for {
-		changed, stop := h.peers.watch(service)
-		if h.provided(service, method) {
+		changed, stop := h.peers.watch(d.service)
+		if h.provided(d) {
 			stop()
 			return nil
 		}
@@ -166,26 +272,21 @@ func (h *Host) await(ctx context.Context, service, method string) error {
 			return ErrClosed
 		case <-ctx.Done():
 			stop()
-			return h.notProvided(ctx, service, method)
+			return h.notProvided(ctx, d)
 		}
 	}
 }
 
-func (h *Host) provided(service, method string) bool {
-	if method != "" && h.exports.lookup(joinPath(service, method)) != nil {
-		return true
-	}
-	if method == "" && h.exports.has(service) {
-		return true
-	}
-	return pickOffer(h.peers.find(service), method) != nil
-}
-
 // notProvided says what was waited for in vain, and what there was.
-func (h *Host) notProvided(ctx context.Context, service, method string) error {
+func (h *Host) notProvided(ctx context.Context, d *demand) error {
 	what := "no host exports it"
-	if len(h.peers.find(service)) > 0 || h.exports.has(service) {
-		what = fmt.Sprintf("%s is exported, without the method %s", service, method)
+	offers := h.peers.find(d.service)
+	if unfit := h.unfit(d); unfit != "" {
+		what = fmt.Sprintf("it is wanted as %s; %s", d.signature.Canonical(), unfit)
+	} else if all, _ := h.providers(d, nil); len(all) > 0 {
+		what = labels(all) + " export it, but the policy chose none of them"
+	} else if len(offers) > 0 || h.exports.has(d.service) {
+		what = fmt.Sprintf("%s is exported, without the method %s", d.service, d.method)
 	}
 	err := ctx.Err()
 	if errors.Is(err, context.DeadlineExceeded) {

@@ -23,6 +23,7 @@ const (
 	acceptCodecKey = "carp-accept-codec" // trailer: the codecs there are, with UNIMPLEMENTED
 	exceptionKey   = "carp-exception"    // trailer: the type of the error
 	errorCutKey    = "carp-error-cut"    // trailer: the error was too long
+	oneWayKey      = "carp-oneway"       // request: "1" asks for an answer before the function has run
 )
 
 // maxError bounds text, details and trailers of an error. Python's gRPC turns a

@@ -1700,8 +1700,23 @@ type Method struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its name, the last element of the path.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// The canonical text of its parameters and results. Empty fits any
-	// requirement: the exporter's language does not tell.
+	// The canonical text of its parameters and results, without names. Empty
+	// fits any requirement: the exporter's language does not tell.
+	//
+	//	signature = "(" [ param { ", " param } ] ")" [ results ]
+	//	results   = " " result | " (" result ", " result { ", " result } ")"
+	//	param     = type | type "?" | "..." type | "stream " type
+	//	result    = type | "stream " type
+	//	type      = "bool" | "int8" … "uint64" | "float32" | "float64" |
+	//	            "string" | "bytes" | "time" | "date" | "datetime" | "ref" |
+	//	            "any" | "*" type | "[]" type | "map[" type "]" type |
+	//	            "{" [ name " " type { ", " name " " type } ] "}" |
+	//	            "message " name | "class " name | "func" signature | "^" n
+	//
+	// A "?" marks a parameter that may be left out, "*" a value that may be
+	// null, "^1" the struct around it, "^2" the one around that. At most 4096
+	// bytes. Integers of any size fit each other, as do "*T" and "T"; "any" fits
+	// everything.
 	Signature string `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
 	// The first 8 bytes of the SHA-256 of signature, big-endian, so that a
 	// requirer compares a number. 0 when signature is empty.

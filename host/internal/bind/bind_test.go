@@ -53,7 +53,7 @@ var functions = map[string]any{
 
 // codecsFor are the codecs that carry the arguments of a function.
 func codecsFor(t testing.TB, sig *bind.Signature) []args.Codec {
-	f := synth.Function{Name: "f", Results: sig.Results}
+	f := synth.Function{Name: "f", Results: sig.ResultTypes()}
 	for _, p := range sig.Params {
 		f.Params = append(f.Params, synth.Param{Name: p.Name, Type: p.Type})
 	}
@@ -163,7 +163,7 @@ func TestResultsRoundTrip(t *testing.T) {
 		for _, codec := range codecsFor(t, sig) {
 			t.Run(name+"/"+codec.Name(), func(t *testing.T) {
 				var sent, got []reflect.Value
-				for i, r := range sig.Results {
+				for i, r := range sig.ResultTypes() {
 					sent = append(sent, randomValue(t, uint64(i), r))
 					got = append(got, reflect.New(r).Elem())
 				}

@@ -13,10 +13,19 @@ type collector struct {
 	store reflect.Value // of sig.storeT, settable
 	seen  uint64        // a bit for each parameter that has its argument
 	count int           // positional arguments so far
+	first *args.Raw     // an item that came with the arguments
 }
 
 func (s *Signature) collector() collector {
 	return collector{sig: s, store: reflect.New(s.storeT).Elem()}
+}
+
+// stored is how many parameters have their values among the arguments.
+func (s *Signature) stored() int {
+	if s.TakesStream() {
+		return len(s.Params) - 1
+	}
+	return len(s.Params)
 }
 
 // arg is the place of parameter i.
@@ -25,7 +34,7 @@ func (c *collector) arg(i int) reflect.Value {
 }
 
 func (c *collector) positional(codec args.Codec, raw args.Raw) error {
-	i, last := c.count, len(c.sig.Params)-1
+	i, last := c.count, c.sig.stored()-1
 	c.count++
 	if c.sig.Variadic && i >= last {
 		c.seen |= 1 << last
@@ -43,6 +52,9 @@ func (c *collector) named(codec args.Codec, named args.NamedRaw) error {
 	if !ok {
 		return errorf("there is no parameter %q: %s", named.Name, c.sig.paramNames())
 	}
+	if c.sig.Params[i].Stream != NoStream {
+		return c.item(codec, named.Raw, i)
+	}
 	if c.seen&(1<<i) != 0 {
 		return errorf("argument %q is given twice", named.Name)
 	}
@@ -57,10 +69,24 @@ func (c *collector) decode(codec args.Codec, raw args.Raw, i int, into reflect.V
 	return nil
 }
 
+// item is what typed protobuf has of the caller's stream in the message of the
+// arguments: there, the first item may come with them. An empty list is the same
+// as none.
+func (c *collector) item(codec args.Codec, raw args.Raw, i int) error {
+	p := &c.sig.Params[i]
+	if codec.Name() != typedCodec {
+		return errorf("argument %q is a stream, which follows the arguments", p.Name)
+	}
+	if raw.Data != nil {
+		c.first = &raw
+	}
+	return nil
+}
+
 // finish looks for arguments that must be there and aren't.
 func (c *collector) finish() error {
 	for i := range c.sig.Params {
-		if p := &c.sig.Params[i]; c.seen&(1<<i) == 0 && !p.Optional {
+		if p := &c.sig.Params[i]; c.seen&(1<<i) == 0 && !p.Optional && p.Stream == NoStream {
 			return errorf("argument %q is missing: %s", p.Name, c.sig.paramNames())
 		}
 	}

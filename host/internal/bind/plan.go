@@ -14,10 +14,11 @@ const typedCodec = "proto"
 type Args struct {
 	sig   *Signature
 	store reflect.Value
+	first *args.Raw
 }
 
 // Append adds to in what [reflect.Value.Call], or CallSlice for a variadic
-// function, takes for the arguments.
+// function, takes for the arguments. It is for signatures that are plain.
 func (a Args) Append(in []reflect.Value) []reflect.Value {
 	if a.sig.Struct {
 		return append(in, a.store)
@@ -27,6 +28,13 @@ func (a Args) Append(in []reflect.Value) []reflect.Value {
 	}
 	return in
 }
+
+// Value is the argument of parameter i, which is not a stream, as it travelled.
+func (a Args) Value(i int) reflect.Value { return a.store.FieldByIndex(a.sig.Params[i].index) }
+
+// FirstItem is an item of the caller's stream that came with the arguments, or
+// nil.
+func (a Args) FirstItem() *args.Raw { return a.first }
 
 // DecodeArgs reads the body of a request.
 func (s *Signature) DecodeArgs(codec args.Codec, body []byte) (Args, error) {
@@ -45,11 +53,12 @@ func (s *Signature) DecodeArgs(codec args.Codec, body []byte) (Args, error) {
 			return Args{}, err
 		}
 	}
-	return Args{sig: s, store: c.store}, c.finish()
+	return Args{sig: s, store: c.store, first: c.first}, c.finish()
 }
 
-// EncodeArgs writes the body of a request. Values are what the function takes,
-// without a context and call options, and with the variadic tail as a slice.
+// EncodeArgs writes the body of a request. Values are what travels: what the
+// function takes without a context, call options and a stream, with the variadic
+// tail as a slice and references in the place of what they stand for.
 func (s *Signature) EncodeArgs(codec args.Codec, values []reflect.Value) ([]byte, error) {
 	body, err := codec.AppendArgs(nil, s.spread(codec, values), nil)
 	if err != nil {

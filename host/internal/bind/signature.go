@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"strconv"
 	"strings"
 
 	"google.golang.org/grpc"
+
+	"github.com/carp-rpc/carp-go/codecs/value"
 )
 
 // MaxParams is the largest number of parameters that a function may have. It
@@ -26,25 +27,61 @@ var (
 	callOptsType = reflect.TypeFor[[]grpc.CallOption]()
 )
 
+// A Stream is how Go code sees many values of one type, one after the other.
+type Stream int
+
+// The forms of streams.
+const (
+	NoStream   Stream = iota
+	SeqStream         // iter.Seq[T]
+	ErrStream         // iter.Seq2[T, error]
+	ChanStream        // <-chan T
+)
+
 // A Param is one argument that a caller gives.
 type Param struct {
 	// Name is what a keyword call says: given by the exporter, the name of a
 	// field, or arg0, arg1 and so on.
 	Name string
-	// Type is the type of the value; for a variadic tail the slice.
+	// Type is the type of the value that travels: for a variadic tail the
+	// slice, for a stream that of its items, for a reference [RefType].
 	Type reflect.Type
+	// Go is the type of the parameter in the function.
+	Go reflect.Type
 	// Optional arguments may be left out and are then the zero value.
 	Optional bool
+	// Stream tells that the caller sends many values. Only the last parameter
+	// is one, and they are not among the arguments.
+	Stream Stream
+	// Ref is the canonical type of a parameter that travels as a reference, or
+	// "". Callback is the signature of one that is a function.
+	Ref      string
+	Callback *Signature
 	// index is where the argument is stored: in the struct of all arguments.
 	index []int
 }
+
+// A Result is one value that a function returns.
+type Result struct {
+	// Type is the type of the value that travels, and Go that in the function,
+	// as in [Param].
+	Type, Go reflect.Type
+	// Ref is the canonical type of a result that travels as a reference, or "".
+	Ref string
+}
+
+// RefType is the type of references among arguments and results.
+var RefType = reflect.TypeFor[*value.Ref]()
 
 // A Signature is a function's type as calls see it.
 type Signature struct {
 	// Params are the arguments in order.
 	Params []Param
-	// Results are the result types, without the trailing error.
-	Results []reflect.Type
+	// Results are the results, without the trailing error.
+	Results []Result
+	// Stream tells that the function returns many values: its only result is
+	// that of an item.
+	Stream Stream
 	// Context, Variadic and Err tell whether the function starts with a
 	// context, ends with a variadic parameter and ends with an error result.
 	Context, Variadic, Err bool
@@ -54,17 +91,40 @@ type Signature struct {
 	// Struct tells that the function has one parameter, a struct that embeds
 	// Fields; Params are then its fields.
 	Struct bool
+	// Plain tells that what the function takes and returns is what travels:
+	// there are no streams, callbacks and references.
+	Plain bool
 
-	names  map[string]int
-	storeT reflect.Type // the struct that holds all arguments of a call
+	names     map[string]int
+	storeT    reflect.Type // the struct that holds all arguments of a call
+	canonical string
+	hash      uint64
+}
+
+// A Parser reads signatures. Its zero value knows no references.
+type Parser struct {
+	// Ref returns the canonical name of a type whose values travel as
+	// references, or "".
+	Ref func(reflect.Type) string
+}
+
+// Exported is [Parser.Exported] without references.
+func Exported(t reflect.Type, names ...string) (*Signature, error) {
+	return Parser{}.Exported(t, names...)
+}
+
+// Required is [Parser.Required] without references.
+func Required(t reflect.Type, names ...string) (*Signature, error) {
+	return Parser{}.Required(t, names...)
 }
 
 // Exported reads the signature of a function that is to be called by peers.
 // Names are the parameters' names, for Go keeps none: empty for arg0, arg1…, or
 // one for each parameter; a name that ends in "?" may be left out by callers.
 // The error says why a function has no form on the wire.
-func Exported(t reflect.Type, names ...string) (*Signature, error) {
-	s, err := parse(t, names)
+func (p Parser) Exported(t reflect.Type, names ...string) (*Signature, error) {
+	r := reader{refs: p.Ref, exported: true}
+	s, err := r.parse(t, names)
 	if err != nil {
 		return nil, err
 	}
@@ -75,31 +135,51 @@ func Exported(t reflect.Type, names ...string) (*Signature, error) {
 }
 
 // Required reads the signature of a function through which a peer is called: it
-// ends with an error, and may end with ...grpc.CallOption parameters.
-func Required(t reflect.Type, names ...string) (*Signature, error) {
-	s, err := parse(t, names)
+// ends with an error, or returns an iter.Seq2 that yields one, and may end with
+// ...grpc.CallOption parameters.
+func (p Parser) Required(t reflect.Type, names ...string) (*Signature, error) {
+	r := reader{refs: p.Ref}
+	s, err := r.parse(t, names)
 	if err != nil {
 		return nil, err
 	}
-	if !s.Err {
+	switch {
+	case s.Stream != NoStream && s.Stream != ErrStream:
+		return nil, fmt.Errorf("the result is a %v; a stream can break off, which only an iter.Seq2[T, error] tells", t.Out(0))
+	case !s.Err && s.Stream == NoStream:
 		return nil, errors.New("the last result is not an error; a call can always fail")
 	}
 	return s, nil
 }
 
-func parse(t reflect.Type, names []string) (*Signature, error) {
+// reader reads one signature.
+type reader struct {
+	refs     func(reflect.Type) string
+	exported bool
+	nested   bool // the signature of a callback
+	s        *Signature
+}
+
+func (r *reader) parse(t reflect.Type, names []string) (*Signature, error) {
 	if t == nil || t.Kind() != reflect.Func {
 		return nil, fmt.Errorf("%v is not a function", t)
 	}
-	s := &Signature{Variadic: t.IsVariadic()}
-	in := parameterTypes(t, s)
-	if err := s.setParams(in, names); err != nil {
+	r.s = &Signature{Variadic: t.IsVariadic(), Plain: true}
+	in := parameterTypes(t, r.s)
+	if err := r.setParams(in, names); err != nil {
 		return nil, err
 	}
-	if err := s.setResults(t); err != nil {
+	if err := r.setResults(t); err != nil {
 		return nil, err
 	}
-	return s, s.index()
+	if err := r.s.index(); err != nil {
+		return nil, err
+	}
+	if !r.s.Plain {
+		return nil, errors.New("streams and callbacks are not carried yet")
+	}
+	r.s.setCanonical()
+	return r.s, nil
 }
 
 // parameterTypes returns the types of the arguments proper and notes in s what
@@ -118,113 +198,6 @@ func parameterTypes(t reflect.Type, s *Signature) []reflect.Type {
 		in = in[:len(in)-1]
 	}
 	return in
-}
-
-func (s *Signature) setParams(in []reflect.Type, names []string) error {
-	if len(in) == 1 && isFieldsStruct(in[0]) && !s.Variadic {
-		if len(names) > 0 {
-			return fmt.Errorf("names are given for the parameters, but the fields of %v name them", in[0])
-		}
-		return s.setFields(in[0])
-	}
-	if len(names) > 0 && len(names) != len(in) {
-		return fmt.Errorf("%d parameter names are given for %d parameters", len(names), len(in))
-	}
-	for i, t := range in {
-		p := Param{Name: "arg" + strconv.Itoa(i), Type: t, index: []int{i}}
-		if len(names) > 0 {
-			p.Name, p.Optional = strings.CutSuffix(names[i], "?")
-		}
-		if t.Kind() == reflect.Pointer {
-			p.Optional = true
-		}
-		if s.Variadic && i == len(in)-1 {
-			p.Optional = true
-		}
-		if err := CheckType(t); err != nil {
-			return fmt.Errorf("parameter %s: %w", p.Name, err)
-		}
-		s.Params = append(s.Params, p)
-	}
-	s.storeT = storeType(in)
-	return nil
-}
-
-// setFields makes the exported fields of a struct the parameters.
-func (s *Signature) setFields(t reflect.Type) error {
-	s.Struct = true
-	s.storeT = t
-	for i := range t.NumField() {
-		f := t.Field(i)
-		name, skip := FieldName(f)
-		if f.Type == fieldsType || skip {
-			continue
-		}
-		if f.Anonymous && f.Type.Kind() == reflect.Struct && name == f.Name {
-			return fmt.Errorf("%v embeds %v; a struct of parameters lists its fields itself", t, f.Type)
-		}
-		if err := CheckType(f.Type); err != nil {
-			return fmt.Errorf("field %s of %v: %w", f.Name, t, err)
-		}
-		optional := f.Type.Kind() == reflect.Pointer || f.Tag.Get("carp") == "optional"
-		s.Params = append(s.Params, Param{Name: name, Type: f.Type, Optional: optional, index: f.Index})
-	}
-	return nil
-}
-
-func isFieldsStruct(t reflect.Type) bool {
-	if t.Kind() != reflect.Struct {
-		return false
-	}
-	for i := range t.NumField() {
-		if f := t.Field(i); f.Anonymous && f.Type == fieldsType {
-			return true
-		}
-	}
-	return false
-}
-
-// FieldName is the name of a struct's field on the wire: its msgpack tag, else
-// its json tag, else its name. Skip is true for fields that aren't carried.
-func FieldName(f reflect.StructField) (name string, skip bool) {
-	if !f.IsExported() {
-		return "", true
-	}
-	for _, key := range [...]string{"msgpack", "json"} {
-		name, _, _ := strings.Cut(f.Tag.Get(key), ",")
-		if name == "-" {
-			return "", true
-		}
-		if name != "" {
-			return name, false
-		}
-	}
-	return f.Name, false
-}
-
-// storeType is a struct with one field for each argument, so that a call
-// allocates its arguments at once.
-func storeType(in []reflect.Type) reflect.Type {
-	fields := make([]reflect.StructField, len(in))
-	for i, t := range in {
-		fields[i] = reflect.StructField{Name: "A" + strconv.Itoa(i), Type: t}
-	}
-	return reflect.StructOf(fields)
-}
-
-func (s *Signature) setResults(t reflect.Type) error {
-	n := t.NumOut()
-	if n > 0 && t.Out(n-1) == errorType {
-		s.Err = true
-		n--
-	}
-	for i := range n {
-		if err := CheckType(t.Out(i)); err != nil {
-			return fmt.Errorf("result %d: %w", i, err)
-		}
-		s.Results = append(s.Results, t.Out(i))
-	}
-	return nil
 }
 
 // index builds the table of names, and refuses names that couldn't be told
@@ -258,8 +231,23 @@ func IsIdentifier(s string) bool {
 	return s != ""
 }
 
-// String is the canonical text of a signature: parameter and result types as
-// Go writes them, without names, context and error.
+// TakesStream tells that the caller sends a stream, the last parameter.
+func (s *Signature) TakesStream() bool {
+	n := len(s.Params)
+	return n > 0 && s.Params[n-1].Stream != NoStream
+}
+
+// ResultTypes are the types of what comes back.
+func (s *Signature) ResultTypes() []reflect.Type {
+	types := make([]reflect.Type, len(s.Results))
+	for i := range s.Results {
+		types[i] = s.Results[i].Type
+	}
+	return types
+}
+
+// String is the signature for people: parameter and result types as Go writes
+// them, without names, context and error.
 func (s *Signature) String() string {
 	var b strings.Builder
 	b.WriteByte('(')
@@ -268,17 +256,17 @@ func (s *Signature) String() string {
 			b.WriteString(", ")
 		}
 		if s.Variadic && i == len(s.Params)-1 {
-			b.WriteString("..." + p.Type.Elem().String())
+			b.WriteString("..." + p.Go.Elem().String())
 			continue
 		}
-		b.WriteString(p.Type.String())
+		b.WriteString(p.Go.String())
 	}
 	b.WriteByte(')')
 	for i, r := range s.Results {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		b.WriteString(" " + r.String())
+		b.WriteString(" " + r.Go.String())
 	}
 	return b.String()
 }

@@ -34,6 +34,9 @@ func (c *Incoming) Method() string { return c.head.GetMethod() }
 // Codec is the codec of the payload, as the peer named it.
 func (c *Incoming) Codec() string { return c.head.GetCodec() }
 
+// OneWay tells that the caller waits only until the call is admitted.
+func (c *Incoming) OneWay() bool { return c.head.GetOneWay() }
+
 // Metadata is the caller's metadata. It belongs to the callee.
 func (c *Incoming) Metadata() metadata.MD { return c.metadata }
 

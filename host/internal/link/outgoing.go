@@ -18,6 +18,7 @@ type Request struct {
 	Codec    string
 	Payload  []byte // not changed until the call has ended
 	Metadata metadata.MD
+	OneWay   bool
 }
 
 // A Response is the peer's answer.
@@ -119,7 +120,7 @@ func (l *Link) callFrame(ctx context.Context, req *Request) (*carpv1.Call, error
 		return nil, status.Errorf(codes.ResourceExhausted,
 			"the metadata of the request counts %d bytes, the peer takes at most %d", n, l.peerLimits.MaxMetadata)
 	}
-	call := &carpv1.Call{Method: req.Method, Codec: req.Codec, Metadata: appendMetadata(nil, req.Metadata, false)}
+	call := &carpv1.Call{Method: req.Method, Codec: req.Codec, Metadata: appendMetadata(nil, req.Metadata, false), OneWay: req.OneWay}
 	if deadline, ok := ctx.Deadline(); ok {
 		left := time.Until(deadline)
 		if left <= 0 {
