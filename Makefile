@@ -43,6 +43,7 @@ test: ## everything a change has to pass: about 10 minutes on 2 cores when nothi
 	@$(PART) nested $(MAKE) test-nested
 	@$(PART) python $(MAKE) test-python
 	@$(PART) node $(MAKE) test-node
+	@$(PART) clients $(MAKE) test-clients
 	@$(PART) examples $(MAKE) examples
 	@$(PART) generated $(MAKE) check-generate
 	@$(PART) cross $(MAKE) cross
@@ -64,6 +65,10 @@ test-python: ## test the Python interop in .venv
 .PHONY: test-node
 test-node: ## test the Node interop
 	@scripts/node-test
+
+.PHONY: test-clients
+test-clients: ## test clients and servers of other languages
+	@scripts/clients-test
 
 .PHONY: vet
 vet: ## run go vet
