@@ -84,6 +84,9 @@
 //   - no provider, or one that was lost, is Unavailable. When a process dies, the
 //     calls that it had taken fail at once.
 //
+// Errors that have a name on both ends ([RegisterError]) are found with errors.Is.
+// What one host returns of another's error keeps its code and its name.
+//
 // Text, details and trailers of an error are cut at 6 KiB, for there are clients
 // that take no more.
 //

@@ -18,6 +18,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	registerErrors()
 	testproc.Main(m, map[string]testproc.Role{
 		"serve":   serveRole,
 		"connect": connectRole,

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -89,9 +90,13 @@ func (e *Error) GRPCStatus() *status.Status { return e.status }
 // Unwrap returns the cause of an error that was made on this side, or nil.
 func (e *Error) Unwrap() error { return e.cause }
 
-// Is makes the codes DeadlineExceeded and Canceled equal to the context's
-// errors.
+// Is makes the codes DeadlineExceeded and Canceled equal to the context's errors,
+// and a remote error equal to what is registered under its name with
+// [RegisterError].
 func (e *Error) Is(target error) bool {
+	if name := registeredName(target); name != "" && name == e.exception {
+		return true
+	}
 	switch target {
 	case context.DeadlineExceeded:
 		return e.Code() == codes.DeadlineExceeded
@@ -134,10 +139,17 @@ func statusOf(err error) *status.Status {
 	return status.New(codes.Unknown, err.Error())
 }
 
-// exceptionOf names the type of an error that a function returned.
+// exceptionOf names the type of an error that a function returned: as registered,
+// or else, of one that comes from another host, as it was named there.
 func exceptionOf(err error) string {
 	if named, ok := errors.AsType[*namedError](err); ok {
 		return named.exception
+	}
+	if name := nameRegistered(err); name != "" {
+		return name
+	}
+	if relayed, ok := errors.AsType[*Error](err); ok {
+		return cmp.Or(relayed.exception, exceptionHost)
 	}
 	t := reflect.TypeOf(err)
 	for t.Kind() == reflect.Pointer {

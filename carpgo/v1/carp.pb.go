@@ -100,7 +100,8 @@ func (Export_Kind) EnumDescriptor() ([]byte, []int) {
 
 // Value is one dynamic value. A Value with no kind set is malformed and is
 // refused, and so is one with more than one kind: null is said with null_value.
-// Lists, maps and named values may be nested 100 deep in each other.
+// Lists, maps and named values may be nested 100 deep in each other within one
+// value; Args, and the list of several results, are no level.
 type Value struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Kind:
@@ -526,8 +527,9 @@ func (x *Map) GetEntries() []*Entry {
 // Entry is one pair of a Map.
 type Entry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The key: any kind but list, map, ref and named. Equal keys of one map, and
-	// NaN, make the map malformed.
+	// The key: any kind but list, map, ref and named; null is one. Equal keys of one
+	// map make it malformed, and so does NaN. Keys of different kinds are not equal:
+	// 1 is neither 1.0 nor "1" nor true. -0.0 equals 0.0.
 	Key *Value `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	// The value.
 	Value         *Value `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`

@@ -1,6 +1,9 @@
 // Package json is carp's codec for everyone who has JSON and nothing else, and for
 // reading traffic by eye. Importing it registers the content-subtype "json" with
-// grpc, unless another codec of that name is there; see [Registered].
+// grpc, unless another codec of that name is there; see [Registered]. A program that
+// calls with grpc.CallContentSubtype("json") through stubs of its own must import it
+// itself, for its effect if for nothing else: importing package host or carpgrpc
+// registers no codec.
 //
 //	data, err := json.Marshal(map[string]any{"a": 1, "b": []byte("x")})
 //	var v any

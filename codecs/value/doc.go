@@ -49,5 +49,8 @@
 // than [MaxDepth], cyclic data included.
 package value
 
-// MaxDepth is how deep lists, maps and named values may be nested in each other.
+// MaxDepth is how deep lists, maps and named values may be nested in each other
+// within one value. What is inside of the innermost one is a scalar. The list or map
+// of a call's arguments, and the list of several results, are no level of the values
+// in them.
 const MaxDepth = 100

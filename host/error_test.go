@@ -1,0 +1,116 @@
+package host_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/carp-rpc/carp-go/host"
+	"github.com/carp-rpc/carp-go/internal/leak"
+)
+
+var (
+	errOutOfStock = errors.New("out of stock")
+	errSoldOut    = errors.New("sold out") // the same, elsewhere
+	errOther      = errors.New("out of stock")
+)
+
+func registerErrors() {
+	host.RegisterError("shop.OutOfStock", errOutOfStock)
+	host.RegisterError("shop.OutOfStock", errSoldOut)
+	host.RegisterError("shop.Other", errOther)
+}
+
+// An error that both ends know by name is that error on the other end.
+func TestRegisteredError(t *testing.T) {
+	eachWire(t, func(t *testing.T, exporter, caller *host.Host) {
+		export(t, exporter, "buy", func(wrapped bool) error {
+			if wrapped {
+				return fmt.Errorf("apples: %w", errOutOfStock)
+			}
+			return errOutOfStock
+		})
+		defer exporter.Unexport("buy")
+		for _, codec := range typedToo {
+			buy := require[func(context.Context, bool) error](t, caller, "buy", host.WithCodec(codec))
+			for _, wrapped := range []bool{false, true} {
+				err := buy(testContext(t), wrapped)
+				if !errors.Is(err, errOutOfStock) || !errors.Is(err, errSoldOut) || errors.Is(err, errOther) {
+					t.Errorf("%s: %v is the wrong error", codec, err)
+				}
+				e, ok := errors.AsType[*host.Error](err)
+				if !ok || e.Exception() != "shop.OutOfStock" || !e.Remote() {
+					t.Errorf("%s: %#v", codec, err)
+				}
+			}
+		}
+	})
+}
+
+func TestRegisterErrorTwice(t *testing.T) {
+	host.RegisterError("shop.Other", errOther)
+	for name, register := range map[string]func(){
+		"another name": func() { host.RegisterError("shop.Another", errOther) },
+		"no name":      func() { host.RegisterError("", errors.New("x")) },
+		"no error":     func() { host.RegisterError("x", nil) },
+		"incomparable": func() { host.RegisterError("x", incomparable{"x"}) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: no panic", name)
+				}
+			}()
+			register()
+		}()
+	}
+}
+
+type incomparable []string
+
+func (incomparable) Error() string { return "incomparable" }
+
+type tooManyError struct{ n int }
+
+func (e *tooManyError) Error() string { return fmt.Sprintf("%d are too many", e.n) }
+
+// An error that was received from a host and is returned to another one keeps its
+// code, its text and the name of its type.
+func TestRelayedError(t *testing.T) {
+	leak.Check(t)
+	first, second, third := newHost(t, "first"), newHost(t, "second"), newHost(t, "third")
+	connect(t, second, listen(t, first, "unix"))
+	connect(t, third, listen(t, second, "unix"))
+	export(t, first, "origin", func(ctx context.Context) error {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return &tooManyError{3}
+	})
+	origin := require[func(context.Context) error](t, second, "origin")
+	export(t, second, "relay", origin)
+	export(t, second, "wrap", func(ctx context.Context) error { return fmt.Errorf("relayed: %w", origin(ctx)) })
+	export(t, second, "nobody", func(ctx context.Context) error {
+		_, err := host.Call[int](ctx, second, "no.Such")
+		return err
+	})
+	for name, want := range map[string]struct{ exception, text string }{
+		"relay":  {"host_test.tooManyError", "3 are too many"},
+		"wrap":   {"host_test.tooManyError", "relayed: origin: Unknown (host_test.tooManyError): 3 are too many"},
+		"nobody": {"carp.HostError", "no host exports no.Such now"},
+	} {
+		err := require[func(context.Context) error](t, third, name)(testContext(t))
+		e, ok := errors.AsType[*host.Error](err)
+		if !ok || e.Exception() != want.exception {
+			t.Errorf("%s: %v has the name %q, want %q", name, err, e.Exception(), want.exception)
+		}
+		checkError(t, err, want.text)
+	}
+	if err := require[func(context.Context) error](t, third, "nobody")(testContext(t)); status.Code(err) != codes.Unavailable {
+		t.Errorf("%v, want Unavailable", err)
+	}
+}
