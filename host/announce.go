@@ -1,10 +1,12 @@
 package host
 
 import (
+	"maps"
+	"slices"
+
 	"google.golang.org/protobuf/proto"
 
 	carpv1 "github.com/carp-rpc/carp-go/carpgo/v1"
-	"github.com/carp-rpc/carp-go/host/internal/link"
 )
 
 const (
@@ -16,37 +18,106 @@ const (
 )
 
 // audience are the links that are told what a host exports. It is guarded by
-// exports.mu, under which announcements are queued: each link sees one state of
-// everything, and then each change, in order.
+// exports.mu.
 type audience struct {
-	links      map[*link.Link]struct{}
-	generation uint64
+	links      map[*Link]*listener
+	generation uint64 // of the exports: how often they have changed
 }
 
-// join tells a new link everything that is exported, and from then on every
-// change.
-func (x *exports) join(l *link.Link) {
+// listener is how far a link has been told. What changes while it can't be told
+// more is remembered by name only: a peer that doesn't read costs no more than
+// the names of what there is.
+type listener struct {
+	told    uint64              // the generation that it knows
+	changed map[string]struct{} // since then
+	full    bool                // it knows nothing yet
+
+	// An announcement that is being told, frame by frame.
+	generation uint64
+	base       uint64
+	added      []*carpv1.Export
+	removed    []string
+}
+
+// join begins to tell a link of everything that is exported, and from then on of
+// every change.
+func (x *exports) join(l *Link) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.audience.links[l] = struct{}{}
-	var all []*carpv1.Export
-	for _, s := range x.allLocked() {
-		if !s.internal {
-			all = append(all, s.announcement())
+	x.audience.links[l] = &listener{full: true, changed: make(map[string]struct{})}
+}
+
+// leave forgets a link.
+func (x *exports) leave(l *Link) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.audience.links, l)
+}
+
+// announce has everyone told that a service is different, or gone. It is called
+// with mu held.
+func (x *exports) announce(name string) {
+	x.audience.generation++
+	for l, to := range x.audience.links {
+		if !to.full {
+			to.changed[name] = struct{}{}
+		}
+		l.frames.Announce()
+	}
+}
+
+// next is the next frame of announcements for a link, or nil if it knows all.
+func (x *exports) next(l *Link) *carpv1.Exports {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	to := x.audience.links[l]
+	if to == nil || !x.begin(to) {
+		return nil
+	}
+	n := fitting(to.added)
+	e := &carpv1.Exports{
+		Generation: to.generation,
+		Base:       to.base,
+		Full:       to.base == 0,
+		Added:      to.added[:n],
+		Removed:    to.removed,
+		More:       n < len(to.added),
+	}
+	to.added, to.removed = to.added[n:], nil
+	if !e.GetMore() {
+		to.told, to.added, to.generation = to.generation, nil, 0
+	}
+	return e
+}
+
+// begin collects what a link is to be told, unless it is being told something. It
+// reports whether there is anything.
+func (x *exports) begin(to *listener) bool {
+	if to.generation != 0 {
+		return true
+	}
+	if !to.full && len(to.changed) == 0 {
+		return false
+	}
+	to.generation, to.base = x.audience.generation, to.told
+	if to.full {
+		to.full = false
+		for _, s := range x.allLocked() {
+			if !s.internal {
+				to.added = append(to.added, s.announcement())
+			}
+		}
+		return true
+	}
+	for _, name := range slices.Sorted(maps.Keys(to.changed)) {
+		if s := x.services[name]; s != nil {
+			to.added = append(to.added, s.announcement())
+		} else {
+			to.removed = append(to.removed, name)
 		}
 	}
-	for {
-		n := fitting(all)
-		l.Announce(&carpv1.Exports{
-			Generation: x.audience.generation,
-			Full:       true,
-			Added:      all[:n],
-			More:       n < len(all),
-		})
-		if all = all[n:]; len(all) == 0 {
-			return
-		}
-	}
+	clear(to.changed)
+	return true
 }
 
 // fitting is how many exports go into one frame: at least one, if there are any.
@@ -58,26 +129,4 @@ func fitting(all []*carpv1.Export) int {
 		}
 	}
 	return len(all)
-}
-
-// leave forgets a link.
-func (x *exports) leave(l *link.Link) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	delete(x.audience.links, l)
-}
-
-// announce tells everyone that a service is different, or gone if s is nil. It
-// is called with mu held.
-func (x *exports) announce(name string, s *service) {
-	x.audience.generation++
-	e := &carpv1.Exports{Generation: x.audience.generation, Base: x.audience.generation - 1}
-	if s == nil {
-		e.Removed = []string{name}
-	} else {
-		e.Added = []*carpv1.Export{s.announcement()}
-	}
-	for l := range x.audience.links {
-		l.Announce(e)
-	}
 }

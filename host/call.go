@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	carpv1 "github.com/carp-rpc/carp-go/carpgo/v1"
+	"github.com/carp-rpc/carp-go/host/internal/link"
 )
 
 // A wire is one incoming call as its transport shows it to the dispatcher: an
@@ -34,6 +35,7 @@ type call struct {
 	host  *Host
 	ctx   context.Context
 	path  string
+	link  *Link  // over which it came, or to which it belongs; nil for none
 	codec string // as the caller tagged it
 	callFlags
 	wire wire
@@ -143,6 +145,9 @@ func (h *Host) dispatch(ctx context.Context, path, codec string, w wire) (metada
 	if c.codec == "" {
 		c.codec = protoCodec
 	}
+	if w, ok := w.(interface{ via() *Link }); ok {
+		c.link = w.via()
+	}
 	c.ctx = grpc.NewContextWithServerTransportStream(ctx, c)
 	err := h.run(c)
 	if headerErr := c.flushHeader(); err == nil {
@@ -161,9 +166,11 @@ func (h *Host) dispatch(ctx context.Context, path, codec string, w wire) (metada
 func (h *Host) run(c *call) error {
 	e, err := h.exports.find(c.path)
 	if err != nil {
+		c.refuse()
 		return err
 	}
 	if !h.begin(e) {
+		c.refuse()
 		return hostError(codes.Unavailable, "host %q is shutting down", h.label)
 	}
 	defer h.end(e)
@@ -171,6 +178,14 @@ func (h *Host) run(c *call) error {
 		c.maxReceive = maxFrame
 	}
 	return e.serve(c)
+}
+
+// refuse says in the trailer that the call is not handed to user code: it may be
+// made elsewhere.
+func (c *call) refuse() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.trailer = metadata.Join(c.trailer, metadata.Pairs(link.RefusedKey, "1"))
 }
 
 // errUnknownCodec answers a call in a codec that its endpoint doesn't speak.

@@ -2,11 +2,18 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+
+	"github.com/carp-rpc/carp-go/host/internal/link"
 )
 
 // RequireConn waits until this host or a linked one exports the service, and
@@ -16,8 +23,8 @@ import (
 //	greeter := pb.NewGreeterClient(conn)
 //
 // The connection is bound to the service's name and not to a host, as a required
-// function is. Calls with one request and one reply go to any provider; streams
-// go to hosts that this one has dialled.
+// function is: each call goes to this host if it exports what is called, or else
+// to one of the hosts that do, streams included, whoever dialled.
 func (h *Host) RequireConn(ctx context.Context, service string) (grpc.ClientConnInterface, error) {
 	err := checkName(service)
 	if err == nil {
@@ -38,31 +45,62 @@ var _ grpc.ClientConnInterface = (*serviceConn)(nil)
 
 // Invoke implements [grpc.ClientConnInterface].
 func (c *serviceConn) Invoke(ctx context.Context, path string, in, out any, opts ...grpc.CallOption) error {
-	if err := checkOutgoing(ctx); err != nil {
+	err := c.host.attempt(ctx, &request{path: path, opts: opts}, func(p provider) error {
+		rpc, err := p.stubs(ctx)
+		if err != nil {
+			return err
+		}
+		if rpc == nil {
+			return c.invokeEncoded(ctx, p, path, in, out, opts)
+		}
+		var at peer.Peer
+		var trailer metadata.MD
+		mine := append(opts[:len(opts):len(opts)], grpc.Peer(&at), grpc.Trailer(&trailer))
+		err = rpc.Invoke(p.link.outgoing(ctx, &request{}), path, in, out, mine...)
+		switch {
+		case err != nil && len(trailer.Get(link.RefusedKey)) > 0:
+			return &refusedError{err}
+		case err != nil && len(trailer.Get(exceptionKey)) == 0:
+			return p.link.lost(ctx, err, at.Addr != nil)
+		}
+		return err
+	})
+	if err != nil {
 		return statusOf(err).Err()
 	}
-	p, err := c.host.pick(path)
-	if err != nil {
-		return err
-	}
-	if p.link != nil && p.link.conn != nil {
-		return p.link.lost(ctx, p.link.conn.Invoke(ctx, path, in, out, opts...))
-	}
-	return c.invokeEncoded(ctx, p, path, in, out, opts)
+	return nil
 }
 
-// invokeEncoded makes a call that doesn't go through gRPC.
-func (c *serviceConn) invokeEncoded(ctx context.Context, p provider, path string, in, out any, opts []grpc.CallOption) error {
+// stubs is the way to the provider for gRPC's generated code, or nil if messages
+// have to be encoded here.
+func (p provider) stubs(ctx context.Context) (grpc.ClientConnInterface, error) {
+	if p.link == nil {
+		return nil, nil
+	}
+	return p.link.stubs(ctx)
+}
+
+// encoding are the codec and the options of a call that doesn't go through gRPC.
+func encodingOf(opts []grpc.CallOption) (encoding.CodecV2, *wireOptions, error) {
 	o, err := readOptions(opts)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	if o.subtype == "" {
 		o.subtype = protoCodec
 	}
 	codec := messageCodec(o.subtype)
 	if codec == nil {
-		return status.Errorf(codes.Internal, "no codec for the content-subtype %q; known are %s", o.subtype, messageCodecs)
+		return nil, nil, status.Errorf(codes.Internal, "no codec for the content-subtype %q; known are %s", o.subtype, messageCodecs)
+	}
+	return codec, o, nil
+}
+
+// invokeEncoded makes a call that doesn't go through gRPC.
+func (c *serviceConn) invokeEncoded(ctx context.Context, p provider, path string, in, out any, opts []grpc.CallOption) error {
+	codec, o, err := encodingOf(opts)
+	if err != nil {
+		return err
 	}
 	msg, err := codec.Marshal(in)
 	if err != nil {
@@ -73,7 +111,10 @@ func (c *serviceConn) invokeEncoded(ctx context.Context, p provider, path string
 	msg.Free()
 	r, err := p.call(ctx, &request{path: path, codec: o.subtype, body: body, opts: opts})
 	if err != nil {
-		return statusOf(err).Err()
+		if r != nil && len(r.trailer.Get(link.RefusedKey)) > 0 {
+			return &refusedError{err}
+		}
+		return err
 	}
 	defer r.body.Free()
 	if err := codec.Unmarshal(r.body, out); err != nil {
@@ -84,31 +125,67 @@ func (c *serviceConn) invokeEncoded(ctx context.Context, p provider, path string
 
 // NewStream implements [grpc.ClientConnInterface].
 func (c *serviceConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, path string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	if err := checkOutgoing(ctx); err != nil {
+	var s grpc.ClientStream
+	err := c.host.attempt(ctx, &request{path: path, opts: opts}, func(p provider) error {
+		rpc, err := p.stubs(ctx)
+		if err != nil {
+			return err
+		}
+		if rpc == nil {
+			s, err = c.openEncoded(ctx, p, desc, path, opts)
+			return err
+		}
+		var at peer.Peer
+		mine := append(opts[:len(opts):len(opts)], grpc.Peer(&at))
+		if s, err = rpc.NewStream(p.link.outgoing(ctx, &request{}), desc, path, mine...); err != nil {
+			return p.link.lost(ctx, err, at.Addr != nil)
+		}
+		s = &lostStream{s, ctx, p.link}
+		return nil
+	})
+	if err != nil {
 		return nil, statusOf(err).Err()
 	}
-	p, err := c.host.pickDialled(path)
+	return s, nil
+}
+
+// lostStream says of a stream that was lost with its link that it was.
+type lostStream struct {
+	grpc.ClientStream
+	ctx  context.Context //nolint:containedctx // the caller's; the stream's own ends with the stream
+	link *Link
+}
+
+// RecvMsg implements [grpc.ClientStream].
+func (s *lostStream) RecvMsg(m any) error {
+	err := s.ClientStream.RecvMsg(m)
+	if err == nil || errors.Is(err, io.EOF) {
+		return err
+	}
+	if l := s.link; l.Err() != nil {
+		return statusOf(l.lost(s.ctx, err, true)).Err()
+	}
+	return err
+}
+
+// openEncoded opens a stream that doesn't go through gRPC.
+func (c *serviceConn) openEncoded(ctx context.Context, p provider, desc *grpc.StreamDesc, path string, opts []grpc.CallOption) (grpc.ClientStream, error) {
+	codec, o, err := encodingOf(opts)
 	if err != nil {
 		return nil, err
 	}
-	return p.conn.NewStream(ctx, desc, path, opts...)
-}
-
-// pickDialled chooses a provider that this host has dialled.
-func (h *Host) pickDialled(path string) (*Link, error) {
-	d := newDemand(path)
-	var dialled []*offer
-	for _, o := range h.peers.find(d.service) {
-		if o.link.conn != nil {
-			dialled = append(dialled, o)
-		}
+	if p.link != nil {
+		o.setPeer(p.link.peer)
 	}
-	if o := pickOffer(dialled, d, nil); o != nil {
-		return o.link, nil
+	s := &clientStream{ctx: ctx, desc: desc, codec: codec, opts: o}
+	q := request{path: path, codec: o.subtype, stream: desc}
+	if desc.ClientStreams {
+		s.messages, err = p.open(ctx, &q)
+		return s, err
 	}
-	if _, err := h.pick(path); err != nil {
-		return nil, err
+	s.open = func(body []byte) (messages, error) {
+		q.body = body
+		return p.open(ctx, &q)
 	}
-	return nil, status.Errorf(codes.Unimplemented,
-		"%s is a stream, and streams are carried to hosts that this one has dialled; none of those exports it", pathName(path))
+	return s, nil
 }

@@ -4,56 +4,177 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"math/rand/v2"
+	"sync"
+	"time"
 
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/peer"
 
 	carpv1 "github.com/carp-rpc/carp-go/carpgo/v1"
 	"github.com/carp-rpc/carp-go/carpgrpc"
+	"github.com/carp-rpc/carp-go/host/internal/link"
+	"github.com/carp-rpc/carp-go/internal/bothways"
 )
 
 // Connect links this host with the one that serves target, and returns when each
 // knows what the other exports. Either end may then call the other. Ctx bounds
-// Connect only; the link stands until either end closes it or is gone.
+// Connect only.
+//
+// When the link is lost, the host dials again until there is one, with the waits
+// of [WithReconnect]; each is a new [Link], and both ends announce their exports
+// anew. What was required stays valid. It ends with the Close of a link, at
+// either end, or of the host.
+//
+// Two links with the same host count as one provider: calls take the first, and
+// the other when that is lost.
 func (h *Host) Connect(ctx context.Context, target string) (*Link, error) {
-	l, err := h.connect(ctx, target)
+	d := &dialled{host: h, target: target, over: make(chan struct{})}
+	l, err := d.connect(ctx)
 	if err != nil {
+		d.giveUp()
 		return nil, fmt.Errorf("host %q: connect to %s: %w", h.label, target, err)
 	}
-	h.log.Debug("linked with a host", "peer", l.PeerLabel(), "target", target)
 	return l, nil
 }
 
-func (h *Host) connect(ctx context.Context, target string) (*Link, error) {
+// dialled is a target that a host keeps a link with.
+type dialled struct {
+	host   *Host
+	target string
+	over   chan struct{} // closed when the link isn't wanted any more
+	once   sync.Once
+
+	mu      sync.Mutex
+	current *Link // that stands
+	since   time.Time
+	retries int
+}
+
+// giveUp ends the wish for a link.
+func (d *dialled) giveUp() { d.once.Do(func() { close(d.over) }) }
+
+// connect makes a link that stands.
+func (d *dialled) connect(ctx context.Context) (*Link, error) {
+	h := d.host
 	if err := h.usable(); err != nil {
 		return nil, err
 	}
-	conn, err := h.dial(target)
-	if err != nil {
-		return nil, err
-	}
-	l := &Link{conn: conn, target: target}
-	if err := h.openLink(ctx, l); err != nil {
-		conn.Close()
+	l := &Link{host: h, target: d.target, dial: d}
+	if err := d.open(ctx, l); err != nil {
 		return nil, err
 	}
 	select {
 	case <-l.announced:
-		return l, nil
-	case <-l.Done():
+	case <-l.frames.Done():
 		return nil, l.Err()
 	case <-ctx.Done():
-		_ = l.Close() // never fails
+		l.frames.Close(errClosedHere)
 		return nil, fmt.Errorf("the peer has not said what it exports: %w", ctx.Err())
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := l.Err(); err != nil {
+		return nil, err
+	}
+	d.current, d.since = l, time.Now()
+	h.log.Debug("linked with a host", "peer", l.PeerLabel(), "target", d.target)
+	return l, nil
+}
+
+// open dials and opens the stream of a link.
+func (d *dialled) open(ctx context.Context, l *Link) error {
+	var err error
+	l.server = d.host.newServer(l)
+	if l.conn, err = d.host.dial(d.target, l.server); err != nil {
+		l.server.Stop()
+		return err
+	}
+	l.grpc = l.conn
+	if err = d.host.openLink(ctx, l); err != nil {
+		l.conn.Close()
+		l.server.Stop()
+	}
+	return err
+}
+
+// ended is told that a link has ended and is cleared up, and sees to it that
+// there is another.
+func (d *dialled) ended(l *Link) {
+	d.mu.Lock()
+	lost := d.current == l
+	if lost {
+		d.current = nil
+		if time.Since(d.since) > d.host.reconnect.MaxDelay {
+			d.retries = 0
+		}
+	}
+	d.mu.Unlock()
+	if !lost || d.host.once || errors.Is(l.Err(), link.ErrEnded) {
+		return
+	}
+	d.host.spawn(d.again)
+}
+
+// again dials until there is a link, or nobody wants it.
+func (d *dialled) again() {
+	ctx, cancel := context.WithCancel(d.host.ctx)
+	defer cancel()
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		select {
+		case <-d.over:
+			cancel()
+		case <-stop:
+		}
+	}()
+	for {
+		if !sleep(ctx, backoffDelay(d.host.reconnect, d.retries)) {
+			return
+		}
+		d.retries++
+		l, err := d.try(ctx)
+		if err == nil {
+			select {
+			case <-d.over: // meanwhile
+				l.frames.Close(errClosedHere)
+			default:
+			}
+			return
+		}
+		if ctx.Err() == nil {
+			d.host.log.Debug("linking again has failed", "target", d.target, "err", err)
+		}
 	}
 }
 
+// attemptTimeout bounds one attempt to link again.
+const attemptTimeout = 20 * time.Second
+
+func (d *dialled) try(ctx context.Context) (*Link, error) {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	return d.connect(ctx)
+}
+
+// backoffDelay is the wait after a number of failures, as gRPC reckons it.
+func backoffDelay(c backoff.Config, retries int) time.Duration {
+	d := math.Min(float64(c.BaseDelay)*math.Pow(max(c.Multiplier, 1), float64(retries)), float64(c.MaxDelay))
+	d *= 1 + c.Jitter*(2*rand.Float64()-1) //nolint:gosec // spreads load, guards nothing
+	return time.Duration(max(d, 0))
+}
+
 // dial prepares the connection, which is made when the link's stream is opened.
-func (h *Host) dial(target string) (*carpgrpc.ClientConn, error) {
+// Srv serves its other direction, if it is a direct one.
+func (h *Host) dial(target string, srv *carpgrpc.Server) (*carpgrpc.ClientConn, error) {
 	return carpgrpc.NewClient(target,
 		carpgrpc.WithTransportCredentials(h.transport.TCP),
 		carpgrpc.WithShm(h.transport.Shm),
 		carpgrpc.AllowPeer(h.transport.Allow),
 		carpgrpc.Logger(h.log),
+		bothways.Serve(srv).(carpgrpc.ClientOption),
 	)
 }
 

@@ -123,7 +123,7 @@ func (h *Host) callDynamic(ctx context.Context, name string, arguments []any, re
 	demand := newDemand(path)
 	demand.picker = cfg.picker
 	reply, err := h.invoke(ctx, &request{
-		path: path, codec: cfg.codec, body: body, opts: d.grpc, demand: demand, oneWay: cfg.oneWay,
+		path: path, codec: cfg.codec, body: body, opts: d.grpc, demand: demand, oneWay: cfg.oneWay, cfg: &cfg,
 	})
 	if err != nil {
 		return err

@@ -164,7 +164,7 @@ func (h *Host) exportFunction(name string, fn reflect.Value, cfg *exportConfig) 
 	f := &function{host: h, sig: sig, fn: fn}
 	return e, h.exports.add(e, &service{
 		name: serviceName, kind: kind, version: cfg.version, metadata: maps.Clone(cfg.metadata),
-		methods: map[string]endpoint{method: f},
+		methods: map[string]endpoint{method: f}, idempotent: cfg.idempotentOf(method),
 	}, cfg.replace)
 }
 
@@ -189,7 +189,7 @@ func (h *Host) exportMethods(name string, v reflect.Value, api reflect.Type, cfg
 	}
 	return e, h.exports.add(e, &service{
 		name: name, kind: carpv1.Export_KIND_SERVICE, version: cfg.version, metadata: maps.Clone(cfg.metadata),
-		methods: methods,
+		methods: methods, idempotent: cfg.idempotentOf(slices.Collect(maps.Keys(methods))...),
 	}, cfg.replace)
 }
 

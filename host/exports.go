@@ -13,7 +13,6 @@ import (
 
 	carpv1 "github.com/carp-rpc/carp-go/carpgo/v1"
 	"github.com/carp-rpc/carp-go/codecs/protobuf/synth"
-	"github.com/carp-rpc/carp-go/host/internal/link"
 )
 
 // service is what is exported under the part of a path before the method.
@@ -23,11 +22,16 @@ type service struct {
 	version  string
 	metadata map[string]string
 	methods  map[string]endpoint
-	internal bool              // served, but not announced
-	desc     *grpc.ServiceDesc // of a generated service
+	// idempotent are the methods of which callers are told that they are.
+	idempotent map[string]bool
+	internal   bool              // served, but not announced
+	desc       *grpc.ServiceDesc // of a generated service
 
 	synthOnce sync.Once
 	synth     *synth.Service
+
+	announceOnce sync.Once
+	announced    *carpv1.Export
 }
 
 // exports are what a host exports. A call looks up its path without a lock.
@@ -47,7 +51,7 @@ func newExports(changed func(string)) *exports {
 	return &exports{
 		byName:   make(map[string]*Exported),
 		services: make(map[string]*service),
-		audience: audience{links: make(map[*link.Link]struct{}), generation: 1},
+		audience: audience{links: make(map[*Link]*listener), generation: 1},
 		changed:  changed,
 	}
 }
@@ -166,8 +170,10 @@ func merged(old, s *service) *service {
 		return s
 	}
 	m := old.with(make(map[string]endpoint, len(old.methods)+len(s.methods)))
+	m.idempotent = make(map[string]bool)
 	for _, from := range []*service{old, s} {
 		maps.Copy(m.methods, from.methods)
+		maps.Copy(m.idempotent, from.idempotent)
 	}
 	if m.version == "" {
 		m.version = s.version
@@ -182,7 +188,7 @@ func merged(old, s *service) *service {
 func (s *service) with(methods map[string]endpoint) *service {
 	return &service{
 		name: s.name, kind: s.kind, version: s.version, metadata: s.metadata,
-		methods: methods, internal: s.internal, desc: s.desc,
+		methods: methods, idempotent: s.idempotent, internal: s.internal, desc: s.desc,
 	}
 }
 
@@ -222,7 +228,7 @@ func (x *exports) replace(name string, s *service) {
 			return
 		}
 	}
-	x.announce(name, s)
+	x.announce(name)
 	x.changed(name)
 }
 
@@ -242,11 +248,18 @@ func (x *exports) allLocked() []*service {
 	return list
 }
 
-// announcement is a service as peers are told of it.
+// announcement is a service as peers are told of it. It is not changed.
 func (s *service) announcement() *carpv1.Export {
+	s.announceOnce.Do(func() { s.announced = s.describe() })
+	return s.announced
+}
+
+func (s *service) describe() *carpv1.Export {
 	e := &carpv1.Export{Name: s.name, Kind: s.kind, Version: s.version, Metadata: s.metadata}
 	for _, name := range sortedKeys(s.methods) {
-		e.Methods = append(e.Methods, s.methods[name].announce(name))
+		m := s.methods[name].announce(name)
+		m.Idempotent = s.idempotent[name]
+		e.Methods = append(e.Methods, m)
 	}
 	return e
 }

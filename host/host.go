@@ -187,9 +187,12 @@ func (h *Host) usable() error {
 
 // Shutdown ends the host in good order:
 //
-//  1. peers are told that it takes no more calls, and it takes none;
-//  2. calls that peers have in flight here are awaited;
-//  3. links are closed, and their answers handed over;
+//  1. peers are told that it takes no more calls, and make theirs elsewhere; it
+//     takes none;
+//  2. calls that peers have in flight here are awaited. The functions that run may
+//     still call others;
+//  3. the answers are handed over, and links are closed, which fails what this
+//     host has in flight elsewhere;
 //  4. then, or when ctx is done, Close does the rest.
 //
 // The error is that of ctx if there were calls left.
@@ -200,6 +203,9 @@ func (h *Host) Shutdown(ctx context.Context) error {
 	case <-idle:
 	case <-ctx.Done():
 		err = ctx.Err()
+	}
+	if err == nil {
+		err = h.peers.drain(ctx)
 	}
 	if err == nil {
 		h.stopStreams()
@@ -236,18 +242,26 @@ func (h *Host) drainServers(ctx context.Context) error {
 	servers := slices.Collect(maps.Keys(h.servers))
 	h.mu.Unlock()
 	for _, s := range servers {
-		drained := make(chan struct{})
-		go func() {
-			defer close(drained)
-			s.GracefulStop()
-		}()
-		select {
-		case <-drained:
-		case <-ctx.Done():
+		if !within(ctx, s.GracefulStop) {
 			return ctx.Err() // Close stops the server, and so ends GracefulStop
 		}
 	}
 	return nil
+}
+
+// within calls f, and reports whether it returned before ctx ended.
+func within(ctx context.Context, f func()) bool {
+	returned := make(chan struct{})
+	go func() {
+		defer close(returned)
+		f()
+	}()
+	select {
+	case <-returned:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // Close ends the host at once. Calls in flight fail with Unavailable at their

@@ -2,23 +2,27 @@ package host
 
 import (
 	"context"
-	"fmt"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+
+	"github.com/carp-rpc/carp-go/host/internal/link"
 )
 
-// request is a call with one message, encoded.
+// request is a call, with its message encoded.
 type request struct {
 	path   string
 	codec  string
 	body   []byte
 	opts   []grpc.CallOption
-	demand *demand // who may take it, until that is decided
+	demand *demand // who may take it; nil for whoever exports the path
 	oneWay bool
+	stream *grpc.StreamDesc // of a call with many messages; see openStream
+	cfg    *callConfig      // how the call is made; nil as the host says
 }
 
 // reply is the answer to a request. There may be header and trailer with an
@@ -33,13 +37,20 @@ type reply struct {
 type provider struct {
 	host  *Host
 	link  *Link
-	offer *offer // nil without link
+	offer *offer // nil with link
 }
 
 // invoke makes a call wherever its path is exported, and returns the body of the
 // reply. The error is an *Error.
 func (h *Host) invoke(ctx context.Context, q *request) (mem.BufferSlice, error) {
-	r, err := h.tryInvoke(ctx, q)
+	var r *reply
+	err := h.attempt(ctx, q, func(p provider) (err error) {
+		r, err = p.call(ctx, q)
+		if err != nil && r != nil && len(r.trailer.Get(link.RefusedKey)) > 0 {
+			return &refusedError{err}
+		}
+		return err
+	})
 	if err == nil {
 		return r.body, nil
 	}
@@ -50,22 +61,13 @@ func (h *Host) invoke(ctx context.Context, q *request) (mem.BufferSlice, error) 
 	return nil, callError(q.path, err, trailer)
 }
 
-func (h *Host) tryInvoke(ctx context.Context, q *request) (*reply, error) {
-	if err := checkOutgoing(ctx); err != nil {
-		return nil, err
-	}
-	p, err := h.pickFor(q.demand, nil)
-	if err != nil {
-		return nil, err
-	}
-	return p.call(ctx, q)
-}
-
 // call makes the call at the provider. A reply with an error has the metadata
 // that came with it, if the provider answered.
 func (p provider) call(ctx context.Context, q *request) (*reply, error) {
-	if p.link != nil && p.link.conn != nil {
-		return p.link.callForward(ctx, q)
+	if p.link != nil {
+		if rpc := p.link.grpc; rpc != nil {
+			return p.link.callRaw(ctx, rpc, q)
+		}
 	}
 	o, err := readOptions(q.opts)
 	if err != nil {
@@ -91,31 +93,58 @@ func (p provider) call(ctx context.Context, q *request) (*reply, error) {
 	return r, err
 }
 
-// callForward makes a call over the connection that this end dialled.
-func (l *Link) callForward(ctx context.Context, q *request) (*reply, error) {
-	ctx = metadata.AppendToOutgoingContext(ctx, codecKey, q.codec)
-	if q.oneWay {
-		ctx = metadata.AppendToOutgoingContext(ctx, oneWayKey, "1")
-	}
+// callRaw makes a call through gRPC.
+func (l *Link) callRaw(ctx context.Context, rpc grpc.ClientConnInterface, q *request) (*reply, error) {
 	r := new(reply)
 	in := rawMessage{data: mem.BufferSlice{mem.SliceBuffer(q.body)}}
 	var out rawMessage
-	opts := make([]grpc.CallOption, 0, 4+len(q.opts))
-	opts = append(opts, grpc.MaxCallRecvMsgSize(l.host.maxMessage))
-	opts = append(opts, q.opts...)
-	// The message is encoded already; an option can't choose another codec.
-	opts = append(opts, grpc.ForceCodecV2(rawCodec(q.codec)), grpc.CallContentSubtype(q.codec), grpc.Trailer(&r.trailer))
-	err := l.conn.Invoke(ctx, q.path, &in, &out, opts...)
+	var at peer.Peer
+	opts := l.rawOptions(q, grpc.Trailer(&r.trailer), grpc.Peer(&at))
+	err := rpc.Invoke(l.outgoing(ctx, q), q.path, &in, &out, opts...)
 	r.body = out.data
-	return r, l.lost(ctx, err)
+	if err != nil && len(r.trailer.Get(exceptionKey)) == 0 {
+		err = l.lost(ctx, err, at.Addr != nil)
+	}
+	return r, err
 }
 
-// lost gives a call that ended because its connection was closed the code of a
-// lost one. gRPC says Canceled, which here would mean the caller.
-func (l *Link) lost(ctx context.Context, err error) error {
-	if status.Code(err) != codes.Canceled || ctx.Err() != nil || l.Err() == nil {
+// outgoing adds to a call's metadata what the other end wants to know.
+func (l *Link) outgoing(ctx context.Context, q *request) context.Context {
+	pairs := make([]string, 0, 6)
+	if q.codec != "" {
+		pairs = append(pairs, codecKey, q.codec)
+	}
+	if session := l.session(); session != "" {
+		pairs = append(pairs, sessionKey, session)
+	}
+	if q.oneWay {
+		pairs = append(pairs, oneWayKey, "1")
+	}
+	if len(pairs) == 0 {
+		return ctx
+	}
+	return metadata.AppendToOutgoingContext(ctx, pairs...)
+}
+
+// rawOptions are the options of a call whose messages are encoded already: no
+// option can choose another codec.
+func (l *Link) rawOptions(q *request, ours ...grpc.CallOption) []grpc.CallOption {
+	opts := make([]grpc.CallOption, 0, 3+len(q.opts)+len(ours))
+	opts = append(opts, grpc.MaxCallRecvMsgSize(l.host.maxMessage))
+	opts = append(opts, q.opts...)
+	opts = append(opts, grpc.ForceCodecV2(rawCodec(q.codec)), grpc.CallContentSubtype(q.codec))
+	return append(opts, ours...)
+}
+
+// lost makes the error of a call through gRPC one that says which link was lost,
+// and whether the call had been sent; if that is what it is. gRPC says Canceled of
+// a connection that was closed on this side, which here would mean the caller.
+func (l *Link) lost(ctx context.Context, err error, sent bool) error {
+	switch code := status.Code(err); {
+	case code == codes.Canceled && ctx.Err() == nil && l.Err() != nil:
+		err = l.Err()
+	case code != codes.Unavailable:
 		return err
 	}
-	label, _ := l.label()
-	return fmt.Errorf("host %q (%s): %w", label, l.target, status.Errorf(codes.Unavailable, "the link was lost: %v", l.Err()))
+	return l.explain(&link.LostError{Sent: sent, Err: err})
 }

@@ -3,16 +3,10 @@ package host
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"maps"
-	"strings"
 	"sync"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/mem"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
@@ -25,19 +19,27 @@ import (
 type Link struct {
 	host   *Host
 	frames *link.Link
-	conn   *carpgrpc.ClientConn // to the peer, if this end dialled
-	target string               // what was dialled, or where the peer is
+	target string // what was dialled, or where the peer is
 	peer   *peer.Peer
+
+	// grpc is the way to the peer that needs no frames: the connection that
+	// this end dialled, or the other direction of a direct one. Or nil.
+	grpc   grpc.ClientConnInterface
+	dial   *dialled             // if this end dialled
+	conn   *carpgrpc.ClientConn // what it dialled
+	server *carpgrpc.Server     // serves the other direction of a direct conn
+	tunnel tunnel
+
+	// ourSession is what the peer sends with its calls beside the link, and
+	// theirSession what this end does. One of them is "".
+	ourSession   string
+	theirSession string
 
 	done          chan struct{}
 	announced     chan struct{} // closed when the peer's exports are known
 	announcedOnce sync.Once
 
-	// What the peer offers; guarded by peers.mu.
-	offers         map[string]*offer
-	offeredMethods int
-	generation     uint64
-	announcing     bool // more frames of this generation follow
+	peerState // guarded by peers.mu
 }
 
 // PeerID is the id of the host at the other end.
@@ -50,15 +52,22 @@ func (l *Link) PeerLabel() string { return l.frames.Peer().GetLabel() }
 func (l *Link) Target() string { return l.target }
 
 // Done is closed when the link has ended: calls over it have failed, and the
-// peer no longer counts as a provider.
+// peer no longer counts as a provider. If this end dialled and has not closed the
+// link, it dials again, which makes a new link.
 func (l *Link) Done() <-chan struct{} { return l.done }
 
 // Err is why the link has ended, or nil while it stands.
 func (l *Link) Err() error { return l.frames.Err() }
 
-// Close ends the link. Calls in flight over it fail with Unavailable.
+var errClosedHere = status.Error(codes.Unavailable, "the link was closed on this side")
+
+// Close ends the link, and the wish for it: neither end dials again. Calls in
+// flight over it fail with Unavailable.
 func (l *Link) Close() error {
-	l.frames.Close(status.Error(codes.Unavailable, "the link was closed on this side"))
+	if l.dial != nil {
+		l.dial.giveUp()
+	}
+	l.frames.Close(errClosedHere)
 	return nil
 }
 
@@ -76,28 +85,58 @@ func (h *Host) startLink(stream link.Stream, l *Link, ended func()) error {
 	l.done = make(chan struct{})
 	l.announced = make(chan struct{})
 	l.offers = make(map[string]*offer)
-	l.frames = link.Start(stream, link.Config{
-		Opened:  l.conn != nil,
-		Hello:   &carpv1.Hello{HostId: h.id, Nonce: h.nonce, Label: h.label, Agent: "carp-go"},
-		Limits:  h.limits(),
-		Context: h.ctx,
-		Serve:   l.serve,
-		Exports: func(e *carpv1.Exports) error { return h.peers.apply(l, e) },
+	l.tunnel.ready = make(chan struct{})
+	l.frames = link.New(link.Config{
+		Opened:       l.conn != nil,
+		Hello:        l.hello(),
+		Limits:       h.limits(),
+		Keepalive:    keepaliveOf(l.peer),
+		Context:      h.ctx,
+		Serve:        l.serve,
+		Greet:        l.greet,
+		Exports:      func(e *carpv1.Exports) error { return h.peers.apply(l, e) },
+		Announcement: func() *carpv1.Exports { return h.exports.next(l) },
+		Left:         func() { h.peers.retire(l) },
+		Tunnel:       l.openTunnel,
 	})
-	if h.peers.add(l) {
-		h.exports.join(l.frames)
-		if h.spawn(func() { h.endLink(l, ended) }) {
-			return nil
-		}
-		h.forget(l)
+	if back, ok := l.grpc.(*backConn); ok {
+		back.over = l.frames.Context()
 	}
-	l.frames.Close(ErrClosed)
-	return ErrClosed
+	if !h.peers.add(l) {
+		l.frames.Close(ErrClosed)
+		return ErrClosed
+	}
+	h.exports.join(l)
+	if !h.spawn(func() { h.endLink(l, ended) }) {
+		h.forget(l)
+		l.frames.Close(ErrClosed)
+		return ErrClosed
+	}
+	l.frames.Start(stream)
+	return nil
+}
+
+// hello is what this end says of itself.
+func (l *Link) hello() *carpv1.Hello {
+	h := l.host
+	hello := &carpv1.Hello{HostId: h.id, Nonce: h.nonce, Label: h.label, Agent: "carp-go", Session: l.ourSession}
+	if !h.noTunnel {
+		hello.Features = []string{link.Tunnel}
+	}
+	return hello
+}
+
+// greet hears what the peer says of itself.
+func (l *Link) greet(hello *carpv1.Hello) error {
+	if l.dial != nil && len(hello.GetSession()) <= maxSession {
+		l.theirSession = hello.GetSession()
+	}
+	return l.host.peers.greet(l.host, l, hello)
 }
 
 // forget makes a link neither told of exports nor a provider of any.
 func (h *Host) forget(l *Link) {
-	h.exports.leave(l.frames)
+	h.exports.leave(l)
 	h.peers.drop(l)
 }
 
@@ -110,8 +149,11 @@ func (h *Host) endLink(l *Link, ended func()) {
 	h.log.Debug("a link has ended", "peer", label, "target", l.target, "err", l.Err())
 	ended()
 	l.frames.Wait()
+	l.closeTunnel()
 	if l.conn != nil {
 		l.conn.Close()
+		l.server.Stop()
+		l.dial.ended(l)
 	}
 }
 
@@ -124,8 +166,9 @@ type peerServer struct {
 // Link implements [carpv1.PeerServer]. It lasts as long as the link.
 func (s *peerServer) Link(stream grpc.BidiStreamingServer[carpv1.Frame, carpv1.Frame]) error {
 	h := s.host
-	l := &Link{target: "accepted"}
-	if p, ok := peer.FromContext(stream.Context()); ok {
+	ctx := stream.Context()
+	l := &Link{target: "accepted", ourSession: newSession(), grpc: wayBack(ctx)}
+	if p, ok := peer.FromContext(ctx); ok {
 		l.peer, l.target = p, describePeer(p)
 	}
 	// The stream ends when this function returns.
@@ -138,7 +181,18 @@ func (s *peerServer) Link(stream grpc.BidiStreamingServer[carpv1.Frame, carpv1.F
 	case <-l.frames.Done():
 	}
 	<-l.frames.Done()
-	return l.Err()
+	if err := l.Err(); !errors.Is(err, errClosedHere) {
+		return err
+	}
+	return nil // the peer need not dial again
+}
+
+// linkOf is the link that a call in the dispatcher belongs to, or nil.
+func linkOf(ctx context.Context) *Link {
+	if c, ok := grpc.ServerTransportStreamFromContext(ctx).(*call); ok {
+		return c.link
+	}
+	return nil
 }
 
 // describePeer is where a peer is. The sockets of clients have no names.
@@ -150,102 +204,4 @@ func describePeer(p *peer.Peer) string {
 		return "accepted from " + s
 	}
 	return "accepted over " + p.Addr.Network()
-}
-
-// linkWire is a call that came over a link.
-type linkWire struct {
-	in     *link.Incoming
-	read   bool
-	header metadata.MD
-	body   []byte
-}
-
-var _ wire = (*linkWire)(nil)
-
-func (w *linkWire) recv() (mem.BufferSlice, error) {
-	if w.read {
-		return nil, io.EOF
-	}
-	w.read = true
-	payload := w.in.Payload()
-	return mem.BufferSlice{mem.NewBuffer(&payload, counted(w.in.Free))}, nil
-}
-
-// counted is the pool to which the memory of a large request goes back: the room
-// that the link has for such requests. Small ones don't take any.
-type counted func()
-
-func (counted) Get(n int) *[]byte {
-	b := make([]byte, n)
-	return &b
-}
-
-func (free counted) Put(*[]byte) { free() }
-
-func (w *linkWire) sendHeader(md metadata.MD) error {
-	w.header = md
-	return nil
-}
-
-func (w *linkWire) send(msg mem.BufferSlice) error {
-	w.body = msg.Materialize()
-	msg.Free()
-	return nil
-}
-
-// serve answers one call that came over the link.
-func (l *Link) serve(in *link.Incoming) {
-	md := in.Metadata()
-	maps.DeleteFunc(md, func(key string, _ []string) bool { return strings.HasPrefix(key, reservedPrefix) })
-	ctx := metadata.NewIncomingContext(in.Context(), md)
-	if l.peer != nil {
-		ctx = peer.NewContext(ctx, l.peer)
-	}
-	w := &linkWire{in: in}
-	trailer, err := l.host.dispatch(ctx, in.Method(), in.Codec(), w)
-	if !w.read {
-		in.Free()
-	}
-	result := link.Result{Status: status.Convert(err), Header: w.header, Trailer: trailer}
-	if err == nil {
-		result.Payload = w.body
-	} else if exception := trailer.Get(exceptionKey); len(exception) > 0 {
-		result.Exception = exception[0]
-		trailer.Delete(exceptionKey)
-	}
-	in.Reply(result)
-}
-
-// call makes a call over the link's frames.
-func (l *Link) call(ctx context.Context, q *request) (*reply, error) {
-	md, _ := metadata.FromOutgoingContext(ctx)
-	resp, err := l.frames.Call(ctx, &link.Request{
-		Method:   q.path,
-		Codec:    q.codec,
-		Payload:  q.body,
-		Metadata: md,
-		OneWay:   q.oneWay,
-	})
-	if err != nil {
-		return nil, l.explain(err)
-	}
-	r := &reply{header: resp.Header, trailer: resp.Trailer}
-	if resp.Status.Code() == codes.OK {
-		r.body = mem.BufferSlice{mem.SliceBuffer(resp.Payload)}
-		return r, nil
-	}
-	if r.trailer == nil {
-		r.trailer = make(metadata.MD, 1)
-	}
-	r.trailer.Set(exceptionKey, resp.Exception)
-	return r, resp.Status.Err()
-}
-
-// explain says which link it was that was lost.
-func (l *Link) explain(err error) error {
-	if _, ok := errors.AsType[*link.LostError](err); !ok {
-		return err
-	}
-	label, _ := l.label()
-	return fmt.Errorf("host %q (%s): %w", label, l.target, err)
 }

@@ -68,15 +68,25 @@ func (h *Host) callLocal(ctx context.Context, q *request) (*reply, error) {
 
 func (h *Host) serveLocal(ctx context.Context, q *request) (*reply, error) {
 	w := &localWire{request: mem.BufferSlice{mem.SliceBuffer(q.body)}, callFlags: q.flags()}
-	inside, cancel := context.WithCancel(isolated{ctx})
+	inside, cancel := h.localContext(ctx)
 	defer cancel()
-	defer context.AfterFunc(h.ctx, cancel)()
-	md, _ := metadata.FromOutgoingContext(ctx)
-	inside = metadata.NewIncomingContext(inside, md)
-	inside = peer.NewContext(inside, &peer.Peer{Addr: localAddr{}, LocalAddr: localAddr{}})
 	trailer, err := h.dispatch(inside, q.path, q.codec, w)
 	w.reply.trailer = trailer
 	return &w.reply, err
+}
+
+// localContext is the context of a called function in the same host as its
+// caller, who has ctx.
+func (h *Host) localContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	inside, cancel := context.WithCancel(isolated{ctx})
+	stop := context.AfterFunc(h.ctx, cancel)
+	md, _ := metadata.FromOutgoingContext(ctx)
+	inside = metadata.NewIncomingContext(inside, md)
+	inside = peer.NewContext(inside, &peer.Peer{Addr: localAddr{}, LocalAddr: localAddr{}})
+	return inside, func() {
+		stop()
+		cancel()
+	}
 }
 
 // isolated keeps the caller's context values from the called function, as any

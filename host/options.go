@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -21,6 +23,15 @@ const (
 	DefaultMaxMessageSize = 4 << 20
 	DefaultMaxCalls       = 1024
 )
+
+// DefaultReconnect is how long a host waits before it dials again, when a link
+// that it has dialled is lost.
+var DefaultReconnect = backoff.Config{
+	BaseDelay:  100 * time.Millisecond,
+	Multiplier: 1.6,
+	Jitter:     0.2,
+	MaxDelay:   15 * time.Second,
+}
 
 // Option configures a [Host].
 type Option interface{ applyHost(*config) }
@@ -37,6 +48,9 @@ type config struct {
 	log        *slog.Logger
 	hooks      Hooks
 	transport  dialer.Config
+	reconnect  backoff.Config
+	once       bool // don't dial again
+	noTunnel   bool // as a peer that has none, for tests
 	maxMessage int
 	maxCalls   int
 	oneWayTime time.Duration
@@ -48,19 +62,36 @@ type exportConfig struct {
 	version      string
 	metadata     map[string]string
 	replace      bool
+
+	idempotent    []string
+	allIdempotent bool
+}
+
+// idempotentOf are those of the methods that were named with WithIdempotent.
+func (c *exportConfig) idempotentOf(methods ...string) map[string]bool {
+	m := make(map[string]bool)
+	for _, name := range methods {
+		if c.allIdempotent || slices.Contains(c.idempotent, name) {
+			m[name] = true
+		}
+	}
+	return m
 }
 
 type callConfig struct {
-	codec   string
-	timeout time.Duration
-	picker  Picker // nil for this host or any
-	oneWay  bool
+	codec        string
+	timeout      time.Duration
+	picker       Picker // nil for this host or any
+	oneWay       bool
+	waitForReady bool
+	retry        RetryPolicy
 }
 
 func defaults() config {
 	return config{
 		call:       callConfig{codec: DefaultCodec, timeout: DefaultTimeout},
 		log:        slog.Default(),
+		reconnect:  DefaultReconnect,
 		maxMessage: DefaultMaxMessageSize,
 		maxCalls:   DefaultMaxCalls,
 		oneWayTime: DefaultTimeout,
@@ -125,6 +156,40 @@ func WithCodec(name string) SharedOption {
 // the wait for a provider in such calls. The default is [DefaultTimeout].
 func WithTimeout(d time.Duration) SharedOption {
 	return func(c *callConfig) { c.timeout = d }
+}
+
+// WithWaitForReady makes calls for which there is no provider wait for one, as
+// long as their contexts or timeouts allow, instead of failing at once. The call
+// option [grpc.WaitForReady] says the same for one call, and goes before.
+func WithWaitForReady(wait bool) SharedOption {
+	return func(c *callConfig) { c.waitForReady = wait }
+}
+
+// WithRetry sets how calls of methods that are exported as idempotent are made
+// again, see [WithIdempotent]. Other methods are called at most once.
+func WithRetry(p RetryPolicy) SharedOption {
+	return func(c *callConfig) { c.retry = p }
+}
+
+// WithReconnect sets how long the host waits before it dials again when a link
+// that it has dialled is lost: [DefaultReconnect] if it is not given.
+func WithReconnect(b backoff.Config) Option {
+	return hostOption(func(c *config) { c.reconnect, c.once = b, false })
+}
+
+// WithoutReconnect makes the host dial once: a link that is lost stays so.
+func WithoutReconnect() Option {
+	return hostOption(func(c *config) { c.once = true })
+}
+
+// WithIdempotent says that calling these methods twice does no more than calling
+// them once, or all of them if none is named: their callers may call them again
+// when a link is lost in the middle, see [WithRetry].
+func WithIdempotent(methods ...string) ExportOption {
+	return exportOption(func(c *exportConfig) {
+		c.idempotent = append(c.idempotent, methods...)
+		c.allIdempotent = c.allIdempotent || len(methods) == 0
+	})
 }
 
 // WithLogger sets where the host logs: panics of exported functions (Error),

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"crypto/subtle"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,42 +15,38 @@ import (
 	carpv1 "github.com/carp-rpc/carp-go/carpgo/v1"
 )
 
-// What one peer may announce. A host with more exports than this is no host.
-const (
-	maxOffers       = 1 << 16
-	maxOfferMethods = 1 << 18
-	maxOfferName    = 255
-)
-
-// offer is a service that a peer exports.
-type offer struct {
-	link    *Link
-	name    string
-	methods map[string]*carpv1.Method // empty for a generated service that lists none
-	// What else the peer says of it.
-	version  string
-	metadata map[string]string
-}
-
-// has reports whether the offer includes a method; any, if the method is "".
-func (o *offer) has(method string) bool {
-	return method == "" || len(o.methods) == 0 || o.methods[method] != nil
-}
-
 // peers are the links of a host, and what they offer.
 type peers struct {
-	mu      sync.RWMutex
-	closed  bool
-	links   map[*Link]struct{}
-	offers  map[string][]*offer        // by service
-	waiting map[string][]chan struct{} // by service: who waits for a change
+	mu       sync.RWMutex
+	closed   bool
+	links    map[*Link]struct{}
+	sessions map[string]*Link
+	hosts    map[string][]*Link         // by host id; the first is the one that provides
+	offers   map[string][]*offer        // by service, of links that provide
+	waiting  map[string][]chan struct{} // by service: who waits for a change
+}
+
+// peerState is what peers know of a link. It is guarded by peers.mu.
+type peerState struct {
+	hostID    string
+	hostLabel string
+	nonce     []byte
+	provides  bool // calls may go to this link
+	gone      bool // dropped, or the peer takes no more calls
+	offers    map[string]*offer
+	methods   int    // of all offers
+	bytes     int    // of all offers
+	known     uint64 // the generation of the last announcement
+	partial   bool   // more frames of the generation known follow
 }
 
 func newPeers() *peers {
 	return &peers{
-		links:   make(map[*Link]struct{}),
-		offers:  make(map[string][]*offer),
-		waiting: make(map[string][]chan struct{}),
+		links:    make(map[*Link]struct{}),
+		sessions: make(map[string]*Link),
+		hosts:    make(map[string][]*Link),
+		offers:   make(map[string][]*offer),
+		waiting:  make(map[string][]chan struct{}),
 	}
 }
 
@@ -61,94 +58,89 @@ func (p *peers) add(l *Link) bool {
 		return false
 	}
 	p.links[l] = struct{}{}
+	if l.ourSession != "" {
+		p.sessions[l.ourSession] = l
+	}
 	return true
 }
+
+// session is the link to which a session was given, or nil.
+func (p *peers) session(id string) *Link {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.sessions[id]
+}
+
+// greet takes note of who is at the other end of a link. Nobody may say that they
+// are a host that is linked, unless they know its nonce. Of several links with
+// one host the first provides, and the others stand by.
+func (p *peers) greet(h *Host, l *Link, hello *carpv1.Hello) error {
+	id := hello.GetHostId()
+	if id == "" {
+		return nil // a client with a session
+	}
+	if id == h.id {
+		return status.Errorf(codes.FailedPrecondition, "host %q has dialled itself", h.label)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	others := p.hosts[id]
+	if len(others) > 0 && (len(hello.GetNonce()) == 0 || subtle.ConstantTimeCompare(others[0].nonce, hello.GetNonce()) != 1) {
+		return status.Errorf(codes.AlreadyExists,
+			"the host id %q is that of another linked host, %q: the nonces differ", shorten(id), others[0].hostLabel)
+	}
+	l.hostID, l.hostLabel, l.nonce = id, hello.GetLabel(), hello.GetNonce()
+	l.provides = len(others) == 0
+	p.hosts[id] = append(others, l)
+	return nil
+}
+
+// shorten bounds what a peer chose, for texts.
+func shorten(s string) string { return cut(s, 80) }
 
 // drop removes a link and all that it offered.
 func (p *peers) drop(l *Link) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.links, l)
-	p.clearOffers(l)
+	delete(p.sessions, l.ourSession)
+	p.leave(l)
+	clear(l.offers)
 }
 
-func (p *peers) clearOffers(l *Link) {
-	for name := range l.offers {
-		p.removeOffer(l, name)
-	}
-}
-
-func (p *peers) removeOffer(l *Link, name string) {
-	o := l.offers[name]
-	if o == nil {
-		return
-	}
-	delete(l.offers, name)
-	l.offeredMethods -= len(o.methods)
-	// A new slice: pick reads the old one without a lock.
-	left := slices.DeleteFunc(slices.Clone(p.offers[name]), func(x *offer) bool { return x == o })
-	if len(left) == 0 {
-		delete(p.offers, name)
-	} else {
-		p.offers[name] = left
-	}
-	p.wake(name)
-}
-
-func (p *peers) addOffer(l *Link, e *carpv1.Export) error {
-	p.removeOffer(l, e.GetName())
-	l.offeredMethods += len(e.GetMethods())
-	if len(e.GetName()) > maxOfferName || len(l.offers) >= maxOffers || l.offeredMethods > maxOfferMethods {
-		return status.Errorf(codes.ResourceExhausted,
-			"the peer announces too much: at most %d services with %d methods, and names of %d bytes, are taken",
-			maxOffers, maxOfferMethods, maxOfferName)
-	}
-	o := &offer{
-		link: l, name: e.GetName(), version: e.GetVersion(), metadata: e.GetMetadata(),
-		methods: make(map[string]*carpv1.Method, len(e.GetMethods())),
-	}
-	for _, m := range e.GetMethods() {
-		o.methods[m.GetName()] = m
-	}
-	l.offers[o.name] = o
-	p.offers[o.name] = append(slices.Clip(p.offers[o.name]), o)
-	p.wake(o.name)
-	return nil
-}
-
-// apply changes what a peer offers. It is called by the reader of the link.
-func (p *peers) apply(l *Link, e *carpv1.Exports) error {
+// retire makes no more calls over a link whose peer takes none, but lets those in
+// flight end.
+func (p *peers) retire(l *Link) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	continued := l.announcing && e.GetGeneration() == l.generation
-	switch {
-	case e.GetFull() && !continued:
-		p.clearOffers(l)
-	case !e.GetFull() && !continued && (l.generation == 0 || e.GetBase() != l.generation):
-		return status.Errorf(codes.FailedPrecondition,
-			"the peer announces a difference to its state %d, the last one known is %d", e.GetBase(), l.generation)
-	}
-	l.generation = e.GetGeneration()
-	l.announcing = e.GetMore()
-	for _, name := range e.GetRemoved() {
-		p.removeOffer(l, name)
-	}
-	for _, x := range e.GetAdded() {
-		if err := p.addOffer(l, x); err != nil {
-			return err
-		}
-	}
-	if !l.announcing {
-		l.announcedOnce.Do(func() { close(l.announced) })
-	}
-	return nil
+	p.leave(l)
 }
 
-// find returns the offers of a service. The slice is not changed.
-func (p *peers) find(service string) []*offer {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	return p.offers[service]
+// leave takes a link from those that provide, and puts the next one with the same
+// host in its place. It is called with mu held.
+func (p *peers) leave(l *Link) {
+	l.gone = true
+	if l.provides {
+		l.provides = false
+		for _, o := range l.offers {
+			p.withdraw(o)
+		}
+	}
+	if l.hostID == "" {
+		return
+	}
+	left := slices.DeleteFunc(p.hosts[l.hostID], func(x *Link) bool { return x == l })
+	if len(left) == 0 {
+		delete(p.hosts, l.hostID)
+		return
+	}
+	p.hosts[l.hostID] = left
+	if next := left[0]; !next.provides {
+		next.provides = true
+		for _, o := range next.offers {
+			p.offer(o)
+		}
+	}
 }
 
 // watch returns a channel that is closed at the next change of a service, and a
@@ -197,7 +189,7 @@ func (p *peers) describe() string {
 	var names []string
 	for l := range p.links {
 		if label, ok := l.label(); ok {
-			names = append(names, fmt.Sprintf("%q (%s, %d services)", label, l.target, len(l.offers)))
+			names = append(names, fmt.Sprintf("%q (%s, %d services)", shorten(label), l.target, len(l.offers)))
 		}
 	}
 	if len(names) == 0 {
@@ -226,6 +218,20 @@ func (p *peers) goaway(ctx context.Context, reason string) error {
 		}
 	}
 	return first
+}
+
+// drain has the answers handed over that go against the direction in which a link
+// was dialled.
+func (p *peers) drain(ctx context.Context) error {
+	for _, l := range p.all() {
+		if l.server == nil {
+			continue
+		}
+		if !within(ctx, l.server.GracefulStop) || !within(ctx, l.tunnel.drain) {
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 // closeAll closes the links and lets none in any more.

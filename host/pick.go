@@ -153,11 +153,8 @@ func (d *demand) fitOffer(o *offer) error {
 	return d.fit(m.GetSignature(), m.GetSignatureHash())
 }
 
-// pick chooses a provider: by default this host if it exports the path, or else a
-// random one of those that do.
-func (h *Host) pick(path string) (provider, error) { return h.pickFor(newDemand(path), nil) }
-
-// pickFor is pick for more than a path. Links in tried are left out.
+// pickFor chooses a provider: by default this host if it exports what is wanted, or
+// else a random one of those that do. Links in tried are left out.
 func (h *Host) pickFor(d *demand, tried []*Link) (provider, error) {
 	if d.picker != nil {
 		return h.pickWith(d, tried)

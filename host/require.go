@@ -228,7 +228,7 @@ func (r *required) invoke(v *invocation, results []reflect.Value) error {
 		return callError(r.path, status.Error(codes.InvalidArgument, err.Error()), nil)
 	}
 	reply, err := r.host.invoke(v.ctx, &request{
-		path: r.path, codec: codec.Name(), body: body, opts: v.opts, demand: r.demand, oneWay: r.cfg.oneWay,
+		path: r.path, codec: codec.Name(), body: body, opts: v.opts, demand: r.demand, oneWay: r.cfg.oneWay, cfg: &r.cfg,
 	})
 	if err != nil {
 		return err

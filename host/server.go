@@ -12,6 +12,7 @@ import (
 	_ "google.golang.org/grpc/encoding/gzip" // Python clients compress with it
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/carp-rpc/carp-go/carpgrpc"
@@ -37,7 +38,7 @@ func (h *Host) Listen(ctx context.Context, targets ...string) ([]net.Addr, error
 	if err != nil {
 		return nil, fmt.Errorf("host %q: %w", h.label, err)
 	}
-	s := h.newServer()
+	s := h.newServer(nil)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closing {
@@ -108,15 +109,15 @@ func closeListeners(lis []net.Listener) {
 	}
 }
 
-// newServer makes the server of one Listen. It has no services: all calls go to
-// the dispatcher.
-func (h *Host) newServer() *carpgrpc.Server {
+// newServer makes the server of one Listen, or of one link's other direction. It
+// has no services: all calls go to the dispatcher.
+func (h *Host) newServer(l *Link) *carpgrpc.Server {
 	return carpgrpc.NewServer(
 		carpgrpc.Creds(h.transport.TCP),
 		carpgrpc.AllowPeer(h.transport.Allow),
 		carpgrpc.Logger(h.log),
 		carpgrpc.ForceServerCodecV2(rawCodec(protoCodec)),
-		carpgrpc.UnknownServiceHandler(h.handleStream),
+		carpgrpc.UnknownServiceHandler(h.handler(l)),
 		carpgrpc.MaxRecvMsgSize(max(h.maxMessage, maxFrame)),
 		carpgrpc.MaxConcurrentStreams(uint32(h.maxCalls+internalStreams)),
 	)
@@ -133,9 +134,13 @@ func (h *Host) accept(s *carpgrpc.Server, l net.Listener) {
 // or frames in shared memory.
 type grpcWire struct {
 	stream grpc.ServerStream
+	link   *Link // that the call belongs to, or nil
 }
 
 var _ wire = grpcWire{}
+
+// via tells the dispatcher which link the call belongs to.
+func (w grpcWire) via() *Link { return w.link }
 
 func (w grpcWire) recv() (mem.BufferSlice, error) {
 	var m rawMessage
@@ -151,15 +156,24 @@ func (w grpcWire) send(msg mem.BufferSlice) error {
 	return w.stream.SendMsg(&rawMessage{data: msg})
 }
 
-// handleStream takes every call of the servers.
-func (h *Host) handleStream(_ any, stream grpc.ServerStream) error {
-	path, ok := grpc.MethodFromServerStream(stream)
-	if !ok {
-		return status.Error(codes.Internal, "the call has no method")
+// handler takes every call of a server. With a link, all of them are its peer's;
+// otherwise they say to which link they belong.
+func (h *Host) handler(l *Link) grpc.StreamHandler {
+	return func(_ any, stream grpc.ServerStream) error {
+		path, ok := grpc.MethodFromServerStream(stream)
+		if !ok {
+			return status.Error(codes.Internal, "the call has no method")
+		}
+		ctx, w := stream.Context(), grpcWire{stream, l}
+		if l == nil {
+			w.link = h.sessionOf(ctx)
+		} else if l.peer != nil {
+			ctx = peer.NewContext(ctx, l.peer)
+		}
+		trailer, err := h.dispatch(ctx, path, codecTag(ctx), w)
+		stream.SetTrailer(trailer)
+		return err
 	}
-	trailer, err := h.dispatch(stream.Context(), path, codecTag(stream.Context()), grpcWire{stream})
-	stream.SetTrailer(trailer)
-	return err
 }
 
 // codecTag is the codec that a caller names: in the content-subtype, or in the

@@ -10,9 +10,18 @@ type arrival struct {
 	size    int64
 	got     int64
 	data    []byte
+	wanted  bool // it waits for room in the pool, or has it
 	admit   bool // the pool has room for all of it
 	discard bool // nobody wants it any more; it is counted and dropped
-	done    func(data []byte)
+	done    func(*arrival)
+}
+
+// held is the room of the pool that a complete arrival takes.
+func (a *arrival) held() int64 {
+	if a.admit && !a.discard {
+		return a.size
+	}
+	return 0
 }
 
 // pool is the room for large payloads.
@@ -21,11 +30,26 @@ type pool struct {
 	waiting []*arrival
 }
 
-// expect begins to receive a large payload for a call. Done is called, with mu
-// held, when it is complete. Expect is called with mu held.
-func (l *Link) expect(f *flow, size int64, done func([]byte)) {
+// arrive begins to receive a large payload for a call. Done is called, with mu
+// held, when all of it has come, even if it has been given up meanwhile. Arrive
+// is called with mu held.
+func (l *Link) arrive(f *flow, size int64, done func(*arrival)) {
 	f.arriving = &arrival{flow: f, size: size, done: done}
-	l.pool.waiting = append(l.pool.waiting, f.arriving)
+}
+
+// expect is arrive for a payload that is wanted at once.
+func (l *Link) expect(f *flow, size int64, done func(*arrival)) {
+	l.arrive(f, size, done)
+	l.want(f.arriving)
+}
+
+// want lets an arrival wait for room.
+func (l *Link) want(a *arrival) {
+	if a.discard {
+		return
+	}
+	a.wanted = true
+	l.pool.waiting = append(l.pool.waiting, a)
 	l.admit()
 }
 
@@ -76,13 +100,18 @@ func (l *Link) giveUp(a *arrival) {
 		l.admit()
 		return
 	}
+	l.unlist(a)
+	l.creditRest(a)
+}
+
+// unlist makes an arrival wait for room no longer.
+func (l *Link) unlist(a *arrival) {
 	for i, w := range l.pool.waiting {
 		if w == a {
 			l.pool.waiting = append(l.pool.waiting[:i], l.pool.waiting[i+1:]...)
-			break
+			return
 		}
 	}
-	l.creditRest(a)
 }
 
 // chunk takes one piece of a payload. It is called with mu held.
@@ -115,7 +144,9 @@ func (l *Link) chunk(f *flow, data []byte) error {
 	}
 	if a.got == a.size {
 		f.arriving = nil
-		a.done(a.data)
+		l.unlist(a) // all of it fitted into the window
+		a.done(a)
+		l.admit()
 	}
 	return nil
 }

@@ -7,6 +7,9 @@ import (
 	"google.golang.org/grpc/status"
 )
 
+// ErrEnded is why a link has ended that the peer closed in good order.
+var ErrEnded = status.Error(codes.Unavailable, "link: the peer ended the link")
+
 // A LostError ends the calls of a link that has ended or takes no more calls.
 type LostError struct {
 	// Sent tells that the call was handed to the transport: the peer may have
@@ -19,9 +22,9 @@ type LostError struct {
 // Error says what became of the link and of the call.
 func (e *LostError) Error() string {
 	if e.Sent {
-		return fmt.Sprintf("the link was lost after the call was sent: %v", e.Err)
+		return fmt.Sprintf("the link was lost after the call was sent, it may have run: %v", e.Err)
 	}
-	return fmt.Sprintf("the call was not sent, there is no link: %v", e.Err)
+	return fmt.Sprintf("the call was not sent: %v", e.Err)
 }
 
 // Unwrap returns e.Err.

@@ -18,14 +18,30 @@ const (
 // maxHello bounds the encoded Hello of a peer.
 const maxHello = 64 << 10
 
+// Features of a peer.
+const (
+	Streams = "streams" // it serves calls with items
+	Tunnel  = "tunnel"  // it opens tunnels when asked, or takes them
+)
+
+// RefusedKey is in the trailer of a reply to a call that has not been handed to
+// user code.
+const RefusedKey = "carp-refused"
+
 // known are the features that a peer may require.
-var known = []string{}
+var known = []string{Streams, Tunnel}
+
+// PeerHas reports whether the peer has said that it has a feature.
+func (l *Link) PeerHas(feature string) bool {
+	return slices.Contains(l.Peer().GetFeatures(), feature)
+}
 
 // hello completes what the host says of itself with what this package knows.
 func hello(cfg *Config) *carpv1.Hello {
 	h := proto.CloneOf(cfg.Hello)
 	h.MinVersion, h.MaxVersion = minVersion, maxVersion
 	h.Limits = cfg.Limits.toProto()
+	h.Features = append(h.Features, Streams)
 	return h
 }
 

@@ -31,7 +31,6 @@ func TestLimits(t *testing.T) {
 		refused("a payload too large", &carpv1.Call{PayloadSize: 100_001}, 1, codes.ResourceExhausted)
 		long := []*carpv1.Metadata{{Key: "k", Value: make([]byte, 100)}}
 		refused("too much metadata", &carpv1.Call{Metadata: long}, 3, codes.ResourceExhausted)
-		refused("a stream", &carpv1.Call{Streaming: true}, 5, codes.Unimplemented)
 		peer.Send(callFrame(7, &carpv1.Call{}))
 		peer.Send(callFrame(9, &carpv1.Call{}))
 		refused("too many calls", &carpv1.Call{}, 11, codes.ResourceExhausted)

@@ -2,6 +2,7 @@ package link
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -11,17 +12,20 @@ import (
 	carpv1 "github.com/carp-rpc/carp-go/carpgo/v1"
 )
 
-// An Incoming is a call from the peer.
+// An Incoming is a call from the peer. Its messages are received by one
+// goroutine at a time, and sent by one.
 type Incoming struct {
 	flow
 	link     *Link
 	head     *carpv1.Call
 	metadata metadata.MD
-	payload  []byte
-	held     int64 // what the payload takes of the pool
+	request  Message // of a call that is not streaming
+	taken    bool    // request has been
+	running  bool    // Serve has been called
 	ctx      context.Context
 	cancel   context.CancelFunc
 	answered bool
+	headed   bool // a header has been sent
 }
 
 // Context is the call's context. It ends with the caller's interest, its
@@ -31,7 +35,7 @@ func (c *Incoming) Context() context.Context { return c.ctx }
 // Method is the path that is called.
 func (c *Incoming) Method() string { return c.head.GetMethod() }
 
-// Codec is the codec of the payload, as the peer named it.
+// Codec is the codec of the messages, as the peer named it.
 func (c *Incoming) Codec() string { return c.head.GetCodec() }
 
 // OneWay tells that the caller waits only until the call is admitted.
@@ -40,25 +44,64 @@ func (c *Incoming) OneWay() bool { return c.head.GetOneWay() }
 // Metadata is the caller's metadata. It belongs to the callee.
 func (c *Incoming) Metadata() metadata.MD { return c.metadata }
 
-// Payload is the request's body. It must not be used after Free.
-func (c *Incoming) Payload() []byte { return c.payload }
+// TakesItems reports whether the caller takes the response as items: with Send,
+// any number of them. Otherwise there is one, in the Result.
+func (c *Incoming) TakesItems() bool { return c.head.GetTakesItems() }
 
-// Free gives up the payload. It is called at most once.
-func (c *Incoming) Free() {
-	c.payload = nil
-	if c.held > 0 {
-		c.link.release(c.held)
-		c.held = 0
+// Recv returns the next request message, or io.EOF after the last.
+func (c *Incoming) Recv() (Message, error) {
+	if !c.head.GetStreaming() {
+		if c.taken {
+			return Message{}, io.EOF
+		}
+		c.taken = true
+		return c.request, nil
 	}
+	for {
+		m, ok, err := c.link.take(&c.flow)
+		if ok || err != nil {
+			return m, err
+		}
+		select {
+		case <-c.inbox.ready:
+		case <-c.ctx.Done():
+			return Message{}, c.ctx.Err()
+		}
+	}
+}
+
+// SendHeader sends header metadata ahead of the first item. It is called once,
+// for a caller that takes items.
+func (c *Incoming) SendHeader(md metadata.MD) error {
+	l := c.link
+	if n := metadataSize(md); n > l.peerLimits.MaxMetadata {
+		return tooMuchMetadata("header", n, l.peerLimits.MaxMetadata)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c.answered || c.headed {
+		return nil
+	}
+	c.headed = true
+	h := &carpv1.Header{Metadata: appendMetadata(nil, md, false)}
+	l.queue(&carpv1.Frame{Id: c.id, Kind: &carpv1.Frame_Header{Header: h}}, nil)
+	return nil
+}
+
+// Send sends a response message to a caller that takes items, and returns when
+// it is on its way. Data belongs to the link from then on. The error is the
+// context's, or a status if the caller would not take it.
+func (c *Incoming) Send(data []byte) error {
+	return c.link.sendItem(&c.flow, data, c.ctx.Done(), func() error { return c.ctx.Err() })
 }
 
 // A Result is the answer to an Incoming.
 type Result struct {
 	Status    *status.Status // nil is OK
 	Exception string
-	Header    metadata.MD
+	Header    metadata.MD // what has not been sent with SendHeader
 	Trailer   metadata.MD
-	Payload   []byte // belongs to the link from then on
+	Payload   []byte // for a caller that doesn't take items; belongs to the link from then on
 }
 
 // receiveCall takes a call from the peer. It is called with mu held.
@@ -68,29 +111,40 @@ func (l *Link) receiveCall(id uint64, call *carpv1.Call) error {
 	}
 	l.lastID = id
 	size := call.GetPayloadSize()
-	if len(call.GetPayload()) > MaxInline || size > 0 && len(call.GetPayload()) > 0 {
-		return violation("a payload of %d bytes in one frame", len(call.GetPayload()))
+	if err := checkInline(len(call.GetPayload()), size); err != nil {
+		return err
 	}
-	c := &Incoming{link: l, head: call, payload: call.GetPayload()}
+	if call.GetStreaming() && (size > 0 || len(call.GetPayload()) > 0) {
+		return violation("call %d has a payload and a stream of them", id)
+	}
+	c := &Incoming{link: l, head: call, request: Message{Data: call.GetPayload(), link: l}}
 	c.flow = flow{id: id, sendWindow: l.peerLimits.CallWindow, recvWindow: l.cfg.Limits.CallWindow}
+	if call.GetStreaming() {
+		c.inbox = newInbox()
+	}
 	if st := l.admission(c, size); st != nil {
-		l.queue(replyFrame(id, &carpv1.Reply{Code: uint32(st.Code()), Message: st.Message()}), nil)
+		refused := metadata.MD{RefusedKey: {"1"}}
+		l.queue(replyFrame(id, encodeReply(Result{Status: st, Trailer: refused})), nil)
 		return nil
 	}
 	c.ctx, c.cancel = l.callContext(call)
 	l.serving[id] = c
 	if size == 0 {
-		go l.cfg.Serve(c)
+		c.run()
 		return nil
 	}
-	l.expect(&c.flow, int64(size), func(data []byte) {
-		if c.answered {
-			return
+	l.expect(&c.flow, int64(size), func(a *arrival) {
+		if !c.answered {
+			c.request.Data, c.request.held = a.data, a.held()
+			c.run()
 		}
-		c.payload, c.held = data, int64(size)
-		go l.cfg.Serve(c)
 	})
 	return nil
+}
+
+func (c *Incoming) run() {
+	c.running = true
+	go c.link.cfg.Serve(c)
 }
 
 // admission says why a call is not taken, or nil.
@@ -107,8 +161,6 @@ func (l *Link) admission(c *Incoming, size uint64) *status.Status {
 		return status.Newf(codes.ResourceExhausted, "the metadata counts more than %d bytes", limits.MaxMetadata)
 	case size > uint64(limits.MaxPayload):
 		return status.Newf(codes.ResourceExhausted, "the request has %d bytes, at most %d are taken", size, limits.MaxPayload)
-	case c.head.GetStreaming():
-		return status.New(codes.Unimplemented, "this link carries calls with one request and one reply, no streams")
 	}
 	return nil
 }
@@ -120,38 +172,46 @@ func (l *Link) callContext(call *carpv1.Call) (context.Context, context.CancelFu
 	return context.WithCancel(l.ctx)
 }
 
-// Reply ends the call. Only the first Reply has an effect.
+// Reply ends the call. Only the first Reply has an effect. What has arrived and
+// was not received is dropped.
 func (c *Incoming) Reply(r Result) {
 	l := c.link
 	if n := int64(len(r.Payload)); n > l.peerLimits.MaxPayload {
-		r = Result{Status: status.Newf(codes.ResourceExhausted,
-			"the reply has %d bytes, the caller takes at most %d", n, l.peerLimits.MaxPayload)}
+		r = Result{Status: tooLarge("reply", n, l.peerLimits.MaxPayload)}
 	}
 	if n := metadataSize(r.Header) + metadataSize(r.Trailer); n > l.peerLimits.MaxMetadata {
-		r = Result{Status: status.Newf(codes.ResourceExhausted,
-			"the metadata of the reply counts %d bytes, the caller takes at most %d", n, l.peerLimits.MaxMetadata)}
+		r = Result{Status: status.Convert(tooMuchMetadata("reply", n, l.peerLimits.MaxMetadata))}
 	}
 	reply := encodeReply(r)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if !c.taken && c.request.held > 0 {
+		l.pool.free += c.request.held
+		l.admit()
+	}
 	l.answer(c, reply, r.Payload)
 }
 
-// answer sends the reply to a call. It is called with mu held.
+// answer sends the reply to a call. The call counts as in flight until the reply
+// has been sent: a peer that doesn't read gets no room for further calls. It is
+// called with mu held.
 func (l *Link) answer(c *Incoming, reply *carpv1.Reply, payload []byte) {
 	if c.answered {
 		return
 	}
 	c.answered = true
 	c.cancel()
-	l.giveUp(c.arriving)
-	l.queue(replyFrame(c.id, reply), nil)
+	l.dropPayload(&c.flow)
+	l.dropInbox(&c.flow, io.EOF)
 	over := func() { delete(l.serving, c.id) }
-	if reply.GetPayloadSize() > 0 && l.err == nil {
-		l.queuePayload(&c.flow, payload, over)
+	if reply.GetPayloadSize() == 0 {
+		l.queue(replyFrame(c.id, reply), over)
 		return
 	}
-	over()
+	l.queue(replyFrame(c.id, reply), nil)
+	if l.err == nil {
+		l.queuePayload(&c.flow, payload, false, over)
+	}
 }
 
 func encodeReply(r Result) *carpv1.Reply {
@@ -182,8 +242,8 @@ func (l *Link) receiveCancel(id uint64) {
 		return
 	}
 	c.cancel()
-	if c.arriving == nil {
-		return
+	c.inbox.close(context.Canceled)
+	if !c.running {
+		l.answer(c, &carpv1.Reply{Code: uint32(codes.Canceled), Message: "the caller cancelled the call"}, nil)
 	}
-	l.answer(c, &carpv1.Reply{Code: uint32(codes.Canceled), Message: "the caller cancelled the call"}, nil)
 }

@@ -13,6 +13,8 @@ const (
 	// minCost is the least that a chunk counts against the windows, so that
 	// tiny ones can't be sent without bound.
 	minCost = 64
+	// maxOutgoing bounds the calls in flight to a peer, whatever it allows.
+	maxOutgoing = 1 << 16
 	// maxWindow is the largest window; credit beyond it is a protocol error.
 	maxWindow = 1<<31 - 1
 	// perEntry is what each metadata entry counts beyond its key and value.

@@ -19,25 +19,41 @@ type Stream interface {
 	Recv() (*carpv1.Frame, error)
 }
 
-// Config is one end's part in a link. It is not changed by Start.
+// Config is one end's part in a link. It is not changed by Start. The functions
+// are called by the link's own goroutines and must not wait for the link.
 type Config struct {
 	// Opened tells that this end opened the stream.
 	Opened bool
-	// Hello is what this end says of itself: id, nonce, label, agent.
+	// Hello is what this end says of itself: id, nonce, label, agent, features.
 	Hello *carpv1.Hello
 	// Limits are what this end is willing to receive.
 	Limits Limits
 	// HelloTimeout bounds the wait for the peer's Hello; 0 is 10 seconds.
 	HelloTimeout time.Duration
+	// Keepalive is how long the peer may be silent before it is asked whether
+	// it lives, and then again before the link ends. 0 never asks.
+	Keepalive time.Duration
 	// Context is the parent of the contexts of calls from the peer. It ends
 	// the link when it is done.
 	Context context.Context
+
 	// Serve runs one call from the peer and must end it with Reply. It is
 	// called on a goroutine of the call's own.
 	Serve func(*Incoming)
+	// Greet hears the peer's Hello, before Ready. An error ends the link. It
+	// may be nil.
+	Greet func(*carpv1.Hello) error
 	// Exports receives the peer's announcements, in order. An error ends the
-	// link. It is called by the reader, and must not wait.
+	// link. It is called by the reader.
 	Exports func(*carpv1.Exports) error
+	// Announcement returns what is to be announced next, or nil if there is
+	// nothing. It is called by the writer, first when the peer has said hello,
+	// and again after each [Link.Announce]. It may be nil.
+	Announcement func() *carpv1.Exports
+	// Left is called when the peer has said goaway. It may be nil.
+	Left func()
+	// Tunnel is called when the peer asks for a tunnel. It may be nil.
+	Tunnel func()
 }
 
 // A Link joins this end with a peer. Its methods may be called at any time by
@@ -53,6 +69,7 @@ type Link struct {
 
 	helloTimer *time.Timer
 	unwatch    func() bool // stops watching cfg.Context
+	alive      keepalive
 
 	mu    sync.Mutex
 	wake  sync.Cond // the writer waits here
@@ -63,34 +80,41 @@ type Link struct {
 	peerLimits Limits
 	nextID     uint64 // of our next call
 	lastID     uint64 // of the peer's latest call
-	calls      map[uint64]*outgoing
+	calls      map[uint64]*Outgoing
 	serving    map[uint64]*Incoming
 	drained    chan struct{} // closed when nothing is left to answer after Goaway
 	leaving    bool          // we sent Goaway
 	left       error         // the peer sent Goaway
 
 	helloSent  bool
+	news       bool // there may be something to announce
 	urgent     []queued
 	bulk       []*payload // taken in turn
-	sendWindow int64      // what we may send in chunks, over all calls
+	sendWindow int64      // what we may send in items and chunks, over all calls
 	recvWindow int64      // what the peer may
 	returned   int64      // received since the last credit for recvWindow
 	pool       pool
 }
 
-// Start opens a link on a stream. It returns at once; Ready tells when the peer
-// has answered. The stream must end when Done is closed, by the caller's doing.
+// Start opens a link on a stream: New and Start in one.
 func Start(stream Stream, cfg Config) *Link {
+	l := New(cfg)
+	l.Start(stream)
+	return l
+}
+
+// New makes a link that is to be started, or closed.
+func New(cfg Config) *Link {
 	cfg.Limits = cfg.Limits.withDefaults()
 	l := &Link{
 		cfg:        cfg,
-		stream:     stream,
 		ready:      make(chan struct{}),
 		done:       make(chan struct{}),
-		calls:      make(map[uint64]*outgoing),
+		calls:      make(map[uint64]*Outgoing),
 		serving:    make(map[uint64]*Incoming),
 		drained:    make(chan struct{}),
 		nextID:     2,
+		news:       cfg.Announcement != nil,
 		recvWindow: cfg.Limits.LinkWindow,
 		pool:       pool{free: cfg.Limits.Pool},
 	}
@@ -100,9 +124,15 @@ func Start(stream Stream, cfg Config) *Link {
 	l.wake.L = &l.mu
 	l.ctx, l.cancel = context.WithCancel(cfg.Context)
 	l.watch()
+	return l
+}
+
+// Start opens the link. It returns at once; Ready tells when the peer has
+// answered. The stream must end when Done is closed, by the caller's doing.
+func (l *Link) Start(stream Stream) {
+	l.stream = stream
 	l.loops.Go(l.write)
 	l.loops.Go(l.read)
-	return l
 }
 
 // Ready is closed when the peer's Hello has arrived.
@@ -110,6 +140,9 @@ func (l *Link) Ready() <-chan struct{} { return l.ready }
 
 // Done is closed when the link has ended.
 func (l *Link) Done() <-chan struct{} { return l.done }
+
+// Context ends when the link does.
+func (l *Link) Context() context.Context { return l.ctx }
 
 // Err is why the link ended, or nil.
 func (l *Link) Err() error {
@@ -158,18 +191,18 @@ func (l *Link) Close(err error) {
 		err = io.ErrClosedPipe
 	}
 	l.err = err
-	lost := l.calls
+	for _, c := range l.calls {
+		c.end(nil, &LostError{Sent: c.sent, Err: err})
+	}
 	l.calls = nil
 	l.urgent, l.bulk = nil, nil
 	l.wake.Broadcast()
+	l.alive.stop()
 	l.mu.Unlock()
 
 	l.helloTimer.Stop()
 	l.unwatch()
 	l.cancel()
-	for _, c := range lost {
-		c.lose(err)
-	}
 	close(l.done)
 }
 
@@ -179,7 +212,7 @@ func (l *Link) read() {
 		f, err := l.stream.Recv()
 		if err != nil {
 			if errors.Is(err, io.EOF) {
-				err = refusal(codes.Unavailable, "the peer ended the link")
+				err = ErrEnded
 			}
 			l.Close(err)
 			return
@@ -209,12 +242,20 @@ func (l *Link) write() {
 	}
 }
 
-// Announce tells the peer about exports. Announcements are sent in the order of
-// the calls to Announce.
-func (l *Link) Announce(e *carpv1.Exports) {
+// Announce makes the writer ask for announcements. They are sent before anything
+// that is queued after Announce.
+func (l *Link) Announce() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.queue(&carpv1.Frame{Kind: &carpv1.Frame_Exports{Exports: e}}, nil)
+	l.news = true
+	l.wake.Signal()
+}
+
+// AskForTunnel asks the peer, which opened the link, for a tunnel.
+func (l *Link) AskForTunnel() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.queue(&carpv1.Frame{Kind: &carpv1.Frame_Tunnel{Tunnel: &carpv1.Tunnel{}}}, nil)
 }
 
 // Goaway tells the peer that this end takes no more calls, and returns when

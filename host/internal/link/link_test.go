@@ -61,8 +61,13 @@ func config(t *testing.T, opened bool, serve func(*link.Incoming)) link.Config {
 
 // echo answers with the request and its metadata.
 func echo(c *link.Incoming) {
-	r := link.Result{Payload: bytes.Clone(c.Payload()), Trailer: c.Metadata()}
-	c.Free()
+	m, err := c.Recv()
+	if err != nil {
+		c.Reply(link.Result{Status: status.Convert(err)})
+		return
+	}
+	r := link.Result{Payload: bytes.Clone(m.Data), Trailer: c.Metadata()}
+	m.Free()
 	c.Reply(r)
 }
 

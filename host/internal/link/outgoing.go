@@ -2,6 +2,7 @@ package link
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -16,9 +17,13 @@ import (
 type Request struct {
 	Method   string // the path
 	Codec    string
-	Payload  []byte // not changed until the call has ended
+	Payload  []byte // not changed until the call has ended; empty if Streaming
 	Metadata metadata.MD
-	OneWay   bool
+	// Streaming tells that the request messages are sent one by one,
+	// TakesItems that the response messages are received so.
+	Streaming  bool
+	TakesItems bool
+	OneWay     bool // answered when the callee has taken the call
 }
 
 // A Response is the peer's answer.
@@ -31,39 +36,92 @@ type Response struct {
 	Payload   []byte
 }
 
-// outgoing is a call to the peer that has not ended.
-type outgoing struct {
+// An Outgoing is a call to the peer. Its messages are sent by one goroutine at a
+// time, and received by one.
+type Outgoing struct {
 	flow
-	sent  bool           // the writer has taken it
-	reply chan *Response // holds one
-	lost  chan error     // holds one
+	link    *Link
+	ctx     context.Context
+	unwatch func() bool
+
+	sent      bool // the writer has taken it
+	replied   bool // the Reply has come, but maybe not all of its payload
+	abandoned bool // the peer has been told that nobody waits
+	halfDone  bool // End has been sent
+
+	headed chan struct{} // closed when header is there, or the call is over
+	header metadata.MD
+	over   chan struct{} // closed when there is a response or an error
+	resp   *Response
+	err    error
 }
 
-func (c *outgoing) lose(err error) {
-	c.lost <- &LostError{Sent: c.sent, Err: err}
+// end tells the caller what has become of the call. Only the first end has an
+// effect. It is called with mu held.
+func (c *Outgoing) end(r *Response, err error) {
+	select {
+	case <-c.over:
+		return
+	default:
+	}
+	c.resp, c.err = r, err
+	if r != nil && c.header == nil {
+		c.header = r.Header
+	}
+	c.setHeaded()
+	if err == nil {
+		err = io.EOF
+	}
+	c.inbox.close(err)
+	c.link.unhold(&c.inbox)
+	close(c.over)
+	if c.unwatch != nil {
+		c.unwatch()
+	}
+}
+
+func (c *Outgoing) setHeaded() {
+	select {
+	case <-c.headed:
+	default:
+		close(c.headed)
+	}
 }
 
 // Call calls the peer and waits for its answer. The error is the context's, a
 // [LostError], or a status for a request that the peer would not take; what the
 // peer answers is in the Response, errors too.
 func (l *Link) Call(ctx context.Context, req *Request) (*Response, error) {
-	if err := l.acquire(ctx); err != nil {
-		return nil, err
-	}
 	c, err := l.open(ctx, req)
 	if err != nil {
-		<-l.slots
 		return nil, err
 	}
 	select {
-	case r := <-c.reply:
-		return r, nil
-	case err := <-c.lost:
-		return nil, err
+	case <-c.over:
 	case <-ctx.Done():
-		l.abandon(c)
-		return nil, ctx.Err()
+		l.abandon(c, ctx.Err())
+		<-c.over
 	}
+	return c.resp, c.err
+}
+
+// Open opens a call whose messages are sent or received one by one. The call
+// ends with ctx. The error is as that of Call.
+func (l *Link) Open(ctx context.Context, req *Request) (*Outgoing, error) {
+	c, err := l.open(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { l.abandon(c, ctx.Err()) })
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case <-c.over:
+		stop()
+	default:
+		c.unwatch = stop
+	}
+	return c, nil
 }
 
 // acquire waits until the peer's limit allows one more call.
@@ -85,8 +143,19 @@ func (l *Link) acquire(ctx context.Context) error {
 	}
 }
 
-// open queues the call.
-func (l *Link) open(ctx context.Context, req *Request) (*outgoing, error) {
+// open queues the call, when the peer's limits allow it.
+func (l *Link) open(ctx context.Context, req *Request) (*Outgoing, error) {
+	if err := l.acquire(ctx); err != nil {
+		return nil, err
+	}
+	c, err := l.enqueue(ctx, req)
+	if err != nil {
+		<-l.slots
+	}
+	return c, err
+}
+
+func (l *Link) enqueue(ctx context.Context, req *Request) (*Outgoing, error) {
 	call, err := l.callFrame(ctx, req)
 	if err != nil {
 		return nil, err
@@ -99,13 +168,16 @@ func (l *Link) open(ctx context.Context, req *Request) (*outgoing, error) {
 	if l.left != nil {
 		return nil, &LostError{Err: l.left}
 	}
-	c := &outgoing{reply: make(chan *Response, 1), lost: make(chan error, 1)}
+	c := &Outgoing{link: l, ctx: ctx, headed: make(chan struct{}), over: make(chan struct{})}
 	c.flow = flow{id: l.nextID, sendWindow: l.peerLimits.CallWindow, recvWindow: l.cfg.Limits.CallWindow}
+	if req.TakesItems {
+		c.inbox = newInbox()
+	}
 	l.nextID += 2
 	l.calls[c.id] = c
-	l.queue(&carpv1.Frame{Id: c.id, Kind: &carpv1.Frame_Call{Call: call}}, c)
+	l.queue(&carpv1.Frame{Id: c.id, Kind: &carpv1.Frame_Call{Call: call}}, func() { c.sent = true })
 	if call.PayloadSize > 0 {
-		l.queuePayload(&c.flow, req.Payload, func() {})
+		l.queuePayload(&c.flow, req.Payload, false, func() {})
 	}
 	return c, nil
 }
@@ -113,14 +185,19 @@ func (l *Link) open(ctx context.Context, req *Request) (*outgoing, error) {
 // callFrame writes the frame of a call, if the peer would take it.
 func (l *Link) callFrame(ctx context.Context, req *Request) (*carpv1.Call, error) {
 	if n := int64(len(req.Payload)); n > l.peerLimits.MaxPayload {
-		return nil, status.Errorf(codes.ResourceExhausted,
-			"the request has %d bytes, the peer takes at most %d", n, l.peerLimits.MaxPayload)
+		return nil, tooLarge("request", n, l.peerLimits.MaxPayload).Err()
 	}
 	if n := metadataSize(req.Metadata); n > l.peerLimits.MaxMetadata {
-		return nil, status.Errorf(codes.ResourceExhausted,
-			"the metadata of the request counts %d bytes, the peer takes at most %d", n, l.peerLimits.MaxMetadata)
+		return nil, tooMuchMetadata("request", n, l.peerLimits.MaxMetadata)
 	}
-	call := &carpv1.Call{Method: req.Method, Codec: req.Codec, Metadata: appendMetadata(nil, req.Metadata, false), OneWay: req.OneWay}
+	if (req.Streaming || req.TakesItems) && !l.PeerHas(Streams) {
+		return nil, status.Errorf(codes.Unimplemented,
+			"%s is a stream, and the peer (%s) has no streams on its links", req.Method, l.Peer().GetAgent())
+	}
+	call := &carpv1.Call{
+		Method: req.Method, Codec: req.Codec, Metadata: appendMetadata(nil, req.Metadata, false),
+		Streaming: req.Streaming, TakesItems: req.TakesItems, OneWay: req.OneWay,
+	}
 	if deadline, ok := ctx.Deadline(); ok {
 		left := time.Until(deadline)
 		if left <= 0 {
@@ -136,17 +213,97 @@ func (l *Link) callFrame(ctx context.Context, req *Request) (*carpv1.Call, error
 	return call, nil
 }
 
-// abandon cancels a call whose caller has gone. It counts as in flight until the
-// peer has answered.
-func (l *Link) abandon(c *outgoing) {
+// abandon ends a call whose caller has gone, for err. It counts as in flight
+// until the peer has answered.
+func (l *Link) abandon(c *Outgoing, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.calls[c.id] != c {
+	c.end(nil, err)
+	if l.calls[c.id] != c || c.abandoned {
 		return // answered or lost meanwhile
 	}
+	c.abandoned = true
 	l.dropPayload(&c.flow)
-	l.giveUp(c.arriving)
+	l.dropInbox(&c.flow, err)
 	l.queue(&carpv1.Frame{Id: c.id, Kind: &carpv1.Frame_Cancel{Cancel: &carpv1.Cancel{}}}, nil)
+}
+
+// Send sends a request message and returns when it is on its way. Data belongs
+// to the link from then on. The error is io.EOF if the call is over, for reasons
+// that Recv tells, or a status if the peer would not take the message.
+func (c *Outgoing) Send(data []byte) error {
+	if c.halfDone {
+		return status.Error(codes.Internal, "Send after CloseSend")
+	}
+	return c.link.sendItem(&c.flow, data, c.over, func() error { return io.EOF })
+}
+
+// CloseSend says that no more request messages follow.
+func (c *Outgoing) CloseSend() {
+	l := c.link
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.calls[c.id] != c || c.abandoned || c.halfDone {
+		return
+	}
+	c.halfDone = true
+	l.queue(&carpv1.Frame{Id: c.id, Kind: &carpv1.Frame_End{End: &carpv1.End{}}}, nil)
+}
+
+// Recv returns the next response message of a call that takes items. The error
+// is io.EOF when the peer has ended the call: see Response; otherwise it is as
+// that of Call.
+func (c *Outgoing) Recv() (Message, error) {
+	for {
+		m, ok, err := c.link.take(&c.flow)
+		if ok || err != nil {
+			return m, err
+		}
+		<-c.inbox.ready
+	}
+}
+
+// Header waits for the header metadata. The error is as that of Call.
+func (c *Outgoing) Header() (metadata.MD, error) {
+	<-c.headed
+	select {
+	case <-c.over:
+		return c.header, c.err
+	default:
+		return c.header, nil
+	}
+}
+
+// Response waits for the end of the call. The error is as that of Call.
+func (c *Outgoing) Response() (*Response, error) {
+	<-c.over
+	return c.resp, c.err
+}
+
+// Cancel ends a call that nobody wants any more.
+func (c *Outgoing) Cancel() { c.link.abandon(c, context.Canceled) }
+
+// receiveHeader is called with mu held.
+func (l *Link) receiveHeader(id uint64, h *carpv1.Header) error {
+	c := l.calls[id]
+	if c == nil {
+		return nil
+	}
+	select {
+	case <-c.headed:
+		if c.abandoned {
+			return nil
+		}
+		return violation("two headers of call %d", id)
+	default:
+	}
+	_, md, ok := splitMetadata(h.GetMetadata(), l.cfg.Limits.MaxMetadata)
+	if !ok {
+		return violation("a header of more than %d bytes", l.cfg.Limits.MaxMetadata)
+	}
+	c.header = md
+	c.setHeaded()
+	return nil
 }
 
 // receiveReply takes the peer's answer. It is called with mu held.
@@ -155,45 +312,43 @@ func (l *Link) receiveReply(id uint64, r *carpv1.Reply) error {
 	if c == nil {
 		return nil // the peer's Goaway has ended the call already
 	}
-	if c.arriving != nil {
+	if c.replied {
 		return violation("two replies to call %d", id)
 	}
-	if len(r.GetPayload()) > MaxInline {
-		return violation("a payload of %d bytes in one frame", len(r.GetPayload()))
-	}
-	// The rest of a request that has been answered is of no use.
-	l.dropPayload(&c.flow)
-	resp := l.response(r)
 	size := r.GetPayloadSize()
+	if err := checkInline(len(r.GetPayload()), size); err != nil {
+		return err
+	}
+	c.replied = true
+	// The rest of a request that has been answered is of no use, and the rest
+	// of an item will not come.
+	l.dropPayload(&c.flow)
+	l.giveUp(c.arriving)
+	c.arriving = nil
+	resp := l.response(r)
 	switch {
 	case size == 0:
-		l.finish(c, resp)
-	case size > maxWindow:
-		return violation("a payload of %d bytes", size)
-	case int64(size) > l.cfg.Limits.MaxPayload:
+		l.finish(c, resp, nil)
+	case int64(size) > l.cfg.Limits.MaxPayload || c.abandoned:
 		resp = &Response{Status: status.Newf(codes.ResourceExhausted,
 			"the reply has %d bytes, this end takes at most %d", size, l.cfg.Limits.MaxPayload)}
-		l.expect(&c.flow, int64(size), func([]byte) { l.finish(c, resp) })
+		l.arrive(&c.flow, int64(size), func(*arrival) { l.finish(c, resp, nil) })
 		l.giveUp(c.arriving)
 	default:
-		var a *arrival
-		l.expect(&c.flow, int64(size), func(data []byte) {
-			if !a.discard { // otherwise giveUp has given the room back
-				l.pool.free += int64(size)
-				l.admit()
-			}
-			resp.Payload = data
-			l.finish(c, resp)
+		l.expect(&c.flow, int64(size), func(a *arrival) {
+			l.pool.free += a.held()
+			l.admit()
+			resp.Payload = a.data
+			l.finish(c, resp, nil)
 		})
-		a = c.arriving
 	}
 	return nil
 }
 
-// finish ends a call. It is called with mu held.
-func (l *Link) finish(c *outgoing, r *Response) {
+// finish ends a call for good. It is called with mu held.
+func (l *Link) finish(c *Outgoing, r *Response, err error) {
 	delete(l.calls, c.id)
-	c.reply <- r
+	c.end(r, err)
 	<-l.slots
 }
 

@@ -14,30 +14,45 @@ func (l *Link) receive(f *carpv1.Frame) error {
 	if l.Peer() == nil {
 		return violation("its first frame is not a hello")
 	}
-	// The host applies announcements, without mu: it may call back.
-	if e := f.GetExports(); e != nil {
-		return l.cfg.Exports(e)
+	// The host hears these without mu: it may call back.
+	switch k := f.GetKind().(type) {
+	case *carpv1.Frame_Exports:
+		return l.cfg.Exports(k.Exports)
+	case *carpv1.Frame_Goaway:
+		l.receiveGoaway(k.Goaway)
+		return nil
+	case *carpv1.Frame_Tunnel:
+		if l.cfg.Tunnel != nil {
+			l.cfg.Tunnel()
+		}
+		return nil
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.err != nil {
 		return l.err
 	}
+	l.alive.heard = true
+	id := f.GetId()
 	switch k := f.GetKind().(type) {
 	case *carpv1.Frame_Call:
-		return l.receiveCall(f.GetId(), k.Call)
+		return l.receiveCall(id, k.Call)
 	case *carpv1.Frame_Reply:
-		return l.receiveReply(f.GetId(), k.Reply)
+		return l.receiveReply(id, k.Reply)
+	case *carpv1.Frame_Header:
+		return l.receiveHeader(id, k.Header)
+	case *carpv1.Frame_Item:
+		return l.receiveItem(id, k.Item)
+	case *carpv1.Frame_End:
+		return l.receiveEnd(id)
 	case *carpv1.Frame_Chunk:
-		return l.chunk(l.flow(f.GetId()), k.Chunk.GetData())
+		return l.chunk(l.flow(id), k.Chunk.GetData())
 	case *carpv1.Frame_Credit:
-		return l.receiveCredit(f.GetId(), k.Credit.GetBytes())
+		return l.receiveCredit(id, k.Credit.GetBytes())
 	case *carpv1.Frame_Cancel:
-		l.receiveCancel(f.GetId())
+		l.receiveCancel(id)
 	case *carpv1.Frame_Ping:
 		l.queue(&carpv1.Frame{Kind: &carpv1.Frame_Pong{Pong: &carpv1.Pong{Token: k.Ping.GetToken()}}}, nil)
-	case *carpv1.Frame_Goaway:
-		l.receiveGoaway(k.Goaway)
 	}
 	// Other kinds are of a newer version, or of no concern here.
 	return nil
@@ -58,15 +73,24 @@ func (l *Link) receiveHello(h *carpv1.Hello) error {
 	if err := checkHello(h); err != nil {
 		return err
 	}
+	if l.Peer() != nil {
+		return violation("a second hello")
+	}
+	if l.cfg.Greet != nil {
+		if err := l.cfg.Greet(h); err != nil {
+			return err
+		}
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.peer != nil {
-		return violation("a second hello")
+	if l.err != nil {
+		return l.err
 	}
 	l.peer = h
 	l.peerLimits = peerLimits(h.GetLimits())
 	l.sendWindow = l.peerLimits.LinkWindow
-	l.slots = make(chan struct{}, l.peerLimits.MaxCalls)
+	l.slots = make(chan struct{}, min(l.peerLimits.MaxCalls, maxOutgoing))
+	l.alive.start(l)
 	close(l.ready)
 	l.wake.Signal()
 	return nil
@@ -96,14 +120,17 @@ func (l *Link) receiveGoaway(g *carpv1.Goaway) {
 	if reason == "" {
 		reason = "no reason given"
 	}
+	l.mu.Lock()
 	l.left = refusal(codes.Unavailable, "the peer takes no more calls: %s", reason)
 	for id, c := range l.calls {
 		if id > g.GetLastId() {
-			delete(l.calls, id)
 			l.dropPayload(&c.flow)
 			l.giveUp(c.arriving)
-			<-l.slots
-			c.lost <- &LostError{Err: l.left}
+			l.finish(c, nil, &LostError{Err: l.left})
 		}
+	}
+	l.mu.Unlock()
+	if l.cfg.Left != nil {
+		l.cfg.Left()
 	}
 }

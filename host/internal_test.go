@@ -1,0 +1,64 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"io"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/status"
+)
+
+// WithoutTunnel makes a host one that knows no tunnels: a peer that dials has
+// only the frames of the link for calls against its direction.
+func WithoutTunnel() Option {
+	return hostOption(func(c *config) { c.noTunnel = true })
+}
+
+// Echoed sends encoded messages to a method that answers each with itself, and
+// returns what comes back.
+func Echoed(tb testing.TB, h *Host, path string, sent ...string) (got []string, err error) {
+	tb.Helper()
+	m, err := h.openStream(context.Background(), &request{
+		path: path, codec: protoCodec,
+		stream: &grpc.StreamDesc{ClientStreams: true, ServerStreams: true},
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range sent {
+		if err := m.send(mem.BufferSlice{mem.SliceBuffer(s)}); err != nil {
+			return nil, err
+		}
+	}
+	if err := m.closeSend(); err != nil {
+		return nil, err
+	}
+	for {
+		msg, err := m.recv()
+		if errors.Is(err, io.EOF) {
+			return got, nil
+		}
+		if err != nil {
+			return got, err
+		}
+		got = append(got, string(msg.Materialize()))
+		msg.Free()
+	}
+}
+
+// Encoded messages go both ways over whatever leads to their path.
+func TestOpenStream(t *testing.T) {
+	h, err := New("h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	_, err = Echoed(t, h, "/nobody/has")
+	if status.Code(err) != codes.Unavailable {
+		t.Errorf("a stream that nobody exports: %v, want Unavailable", err)
+	}
+}

@@ -1,0 +1,201 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	"github.com/carp-rpc/carp-go/host/internal/link"
+)
+
+// linkWire is a call that came over the frames of a link.
+type linkWire struct {
+	link   *Link
+	in     *link.Incoming
+	header metadata.MD
+	body   []byte
+	sent   bool // body is the response
+}
+
+var _ wire = (*linkWire)(nil)
+
+// via tells the dispatcher which link the call came over.
+func (w *linkWire) via() *Link { return w.link }
+
+func (w *linkWire) recv() (mem.BufferSlice, error) {
+	m, err := w.in.Recv()
+	if err != nil {
+		return nil, err
+	}
+	return mem.BufferSlice{mem.NewBuffer(&m.Data, counted(m.Free))}, nil
+}
+
+// counted is the pool to which the memory of a large message goes back: the room
+// that the link has for such messages. Small ones don't take any.
+type counted func()
+
+func (counted) Get(n int) *[]byte {
+	b := make([]byte, n)
+	return &b
+}
+
+func (free counted) Put(*[]byte) { free() }
+
+func (w *linkWire) sendHeader(md metadata.MD) error {
+	if w.in.TakesItems() {
+		return w.in.SendHeader(md)
+	}
+	w.header = md
+	return nil
+}
+
+func (w *linkWire) send(msg mem.BufferSlice) error {
+	body := msg.Materialize()
+	msg.Free()
+	if w.in.TakesItems() {
+		return w.in.Send(body)
+	}
+	if w.sent {
+		return status.Error(codes.Internal, "the method answers with many messages, and the caller takes one")
+	}
+	w.body, w.sent = body, true
+	return nil
+}
+
+// serve answers one call that came over the link.
+func (l *Link) serve(in *link.Incoming) {
+	md := in.Metadata()
+	maps.DeleteFunc(md, func(key string, _ []string) bool { return strings.HasPrefix(key, reservedPrefix) })
+	ctx := metadata.NewIncomingContext(in.Context(), md)
+	if l.peer != nil {
+		ctx = peer.NewContext(ctx, l.peer)
+	}
+	w := &linkWire{link: l, in: in}
+	trailer, err := l.host.dispatch(ctx, in.Method(), in.Codec(), w)
+	result := link.Result{Status: status.Convert(err), Header: w.header, Trailer: trailer}
+	if err == nil {
+		result.Payload = w.body
+	} else if exception := trailer.Get(exceptionKey); len(exception) > 0 {
+		result.Exception = exception[0]
+		trailer.Delete(exceptionKey)
+	}
+	in.Reply(result)
+}
+
+// call makes a call over the link's frames.
+func (l *Link) call(ctx context.Context, q *request) (*reply, error) {
+	md, _ := metadata.FromOutgoingContext(ctx)
+	resp, err := l.frames.Call(ctx, &link.Request{
+		Method:   q.path,
+		Codec:    q.codec,
+		Payload:  q.body,
+		Metadata: md,
+		OneWay:   q.oneWay,
+	})
+	if err != nil {
+		return nil, l.explain(err)
+	}
+	r := &reply{header: resp.Header, trailer: resp.Trailer}
+	if resp.Status.Code() == codes.OK {
+		r.body = mem.BufferSlice{mem.SliceBuffer(resp.Payload)}
+		return r, nil
+	}
+	r.trailer = withException(resp)
+	return r, resp.Status.Err()
+}
+
+// withException is the trailer of a failed call, with the exception where other
+// wires have it.
+func withException(resp *link.Response) metadata.MD {
+	md := metadata.Join(resp.Trailer) // a copy
+	md.Set(exceptionKey, resp.Exception)
+	return md
+}
+
+// explain says which link it was that was lost.
+func (l *Link) explain(err error) error {
+	if _, ok := errors.AsType[*link.LostError](err); !ok {
+		return err
+	}
+	label, _ := l.label()
+	return fmt.Errorf("host %q (%s): %w", label, l.target, err)
+}
+
+// open opens a stream over the link's frames.
+func (l *Link) open(ctx context.Context, q *request) (messages, error) {
+	md, _ := metadata.FromOutgoingContext(ctx)
+	out, err := l.frames.Open(ctx, &link.Request{
+		Method: q.path, Codec: q.codec, Metadata: md,
+		Payload: q.body, Streaming: q.stream.ClientStreams, TakesItems: q.stream.ServerStreams,
+	})
+	if err != nil {
+		return nil, l.explain(err)
+	}
+	return &linkStream{link: l, out: out, items: q.stream.ServerStreams}, nil
+}
+
+// linkStream is a call with many messages over the frames of a link.
+type linkStream struct {
+	link  *Link
+	out   *link.Outgoing
+	items bool // the responses are items
+	taken bool // the one response has been
+}
+
+var _ messages = (*linkStream)(nil)
+
+func (s *linkStream) send(msg mem.BufferSlice) error {
+	body := msg.Materialize()
+	msg.Free()
+	return s.out.Send(body)
+}
+
+func (s *linkStream) closeSend() error {
+	s.out.CloseSend()
+	return nil
+}
+
+func (s *linkStream) recv() (mem.BufferSlice, error) {
+	if s.items {
+		m, err := s.out.Recv()
+		switch {
+		case err == nil:
+			return mem.BufferSlice{mem.NewBuffer(&m.Data, counted(m.Free))}, nil
+		case !errors.Is(err, io.EOF):
+			return nil, s.link.explain(err)
+		}
+	}
+	resp, err := s.out.Response()
+	switch {
+	case err != nil:
+		return nil, s.link.explain(err)
+	case resp.Status.Code() != codes.OK:
+		return nil, resp.Status.Err()
+	case s.items || s.taken:
+		return nil, io.EOF
+	}
+	s.taken = true
+	return mem.BufferSlice{mem.SliceBuffer(resp.Payload)}, nil
+}
+
+func (s *linkStream) header() (metadata.MD, error) { return s.out.Header() }
+
+func (s *linkStream) trailer() metadata.MD {
+	resp, err := s.out.Response()
+	if err != nil {
+		return nil
+	}
+	if resp.Status.Code() == codes.OK {
+		return resp.Trailer
+	}
+	return withException(resp)
+}
