@@ -3,34 +3,23 @@ package upstream_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"path/filepath"
 	"runtime"
 	"testing"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-
-	"github.com/carp-rpc/carp-go/carpgrpc"
 	"github.com/carp-rpc/carp-go/dialer"
 	"github.com/carp-rpc/carp-go/internal/leak"
 	"github.com/carp-rpc/carp-go/internal/testproc"
 	"github.com/carp-rpc/carp-go/interop/upstream"
 )
 
+// nothing is a server without services.
+const nothing = "nothing"
+
 func TestMain(m *testing.M) {
 	testproc.Main(m, map[string]testproc.Role{"serve": serve, "call": call})
 }
-
-// The two kinds of end: an unmodified grpc-go, and this module's.
-const (
-	stock = "grpc-go"
-	ours  = "carpgrpc"
-)
-
-// plainTCP lets the ends talk over tcp without TLS.
-var plainTCP = &dialer.Config{TCP: insecure.NewCredentials()}
 
 // Every case passes between every pair of ends over every kind of connection.
 // Server and client are processes of their own.
@@ -40,7 +29,7 @@ func TestCases(t *testing.T) {
 		if kind == "shm" && runtime.GOOS != "linux" {
 			continue // other systems have none
 		}
-		for _, server := range []string{stock, ours} {
+		for _, server := range []string{upstream.Stock, upstream.Ours} {
 			t.Run(fmt.Sprintf("%s server over %s", server, kind), func(t *testing.T) {
 				target := map[string]string{
 					"unix": "unix://" + filepath.Join(t.TempDir(), "s"),
@@ -48,7 +37,7 @@ func TestCases(t *testing.T) {
 					"shm":  "shm://" + filepath.Join(t.TempDir(), "s"),
 				}[kind]
 				target = testproc.Start(t, "serve", server, target).ReadLine()
-				for _, client := range []string{stock, ours} {
+				for _, client := range []string{upstream.Stock, upstream.Ours} {
 					for _, name := range upstream.Cases() {
 						t.Run(client+"/"+name, func(t *testing.T) {
 							if err := testproc.Start(t, "call", client, target, name).Wait(); err != nil {
@@ -66,7 +55,7 @@ func TestCases(t *testing.T) {
 func TestFailureShows(t *testing.T) {
 	leak.Check(t)
 	target := "unix://" + filepath.Join(t.TempDir(), "s")
-	target = testproc.Start(t, "serve", "nothing", target).ReadLine()
+	target = testproc.Start(t, "serve", nothing, target).ReadLine()
 	for _, name := range upstream.Cases() {
 		switch name {
 		case "unimplemented_method", "unimplemented_service":
@@ -74,7 +63,7 @@ func TestFailureShows(t *testing.T) {
 		case "cancel_after_begin", "timeout_on_sleeping_server":
 			continue // may give up before they learn that nothing is there
 		}
-		if err := testproc.Start(t, "call", stock, target, name).Wait(); err == nil {
+		if err := testproc.Start(t, "call", upstream.Stock, target, name).Wait(); err == nil {
 			t.Errorf("%s passes without a server", name)
 		}
 	}
@@ -83,28 +72,22 @@ func TestFailureShows(t *testing.T) {
 	}
 }
 
-// server is what both kinds of server have in common.
-type server interface {
-	grpc.ServiceRegistrar
-	Serve(net.Listener) error
-}
-
 // serve listens at a target, says at which, and serves until its input ends.
 func serve(c *testproc.Child) error {
 	lis, err := dialer.Listen(context.Background(), c.Args[1])
 	if err != nil {
 		return err
 	}
-	var srv server
-	switch c.Args[0] {
-	case ours:
-		srv = carpgrpc.NewServer(carpgrpc.Creds(insecure.NewCredentials()))
+	kind, registers := c.Args[0], true
+	if kind == nothing {
+		kind, registers = upstream.Stock, false
+	}
+	srv, err := upstream.NewServer(kind)
+	if err != nil {
+		return err
+	}
+	if registers {
 		upstream.Register(srv)
-	case stock:
-		srv = grpc.NewServer(grpc.Creds(plainTCP.Credentials()))
-		upstream.Register(srv)
-	default:
-		srv = grpc.NewServer(grpc.Creds(plainTCP.Credentials()))
 	}
 	go srv.Serve(lis)
 	c.Ready("%s", dialer.TargetOf(lis.Addr()))
@@ -116,19 +99,7 @@ func serve(c *testproc.Child) error {
 func call(c *testproc.Child) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	if c.Args[0] == ours {
-		cc, err := carpgrpc.NewClient(c.Args[1], carpgrpc.WithTransportCredentials(insecure.NewCredentials()))
-		if err != nil {
-			return err
-		}
-		defer cc.Close()
-		return upstream.RunCase(ctx, c.Args[2], cc)
-	}
-	target, opts, err := plainTCP.GRPC(c.Args[1])
-	if err != nil {
-		return err
-	}
-	cc, err := grpc.NewClient(target, opts...)
+	cc, err := upstream.NewClient(c.Args[0], c.Args[1])
 	if err != nil {
 		return err
 	}

@@ -90,7 +90,7 @@ export function build(t, pkg, module = '.') {
 
 /** The descriptors of carp.proto, the Greeter, the TestService and reflection. */
 export function descriptors() {
-  const set = execFileSync('go', ['run', './interop/node/descriptors'], { cwd: ROOT });
+  const set = execFileSync('go', ['run', './interop/descriptors'], { cwd: ROOT });
   return protoLoader.loadFileDescriptorSetFromBuffer(set, { keepCase: true, longs: String });
 }
 
