@@ -2,12 +2,12 @@
 // other languages:
 //
 //	cases serve carpgrpc|grpc-go|host TARGET…
-//	cases call carpgrpc|grpc-go TARGET
+//	cases call carpgrpc|grpc-go TARGET [CASE…]
 //
 // With serve it prints one line with the targets that it serves, in which a TCP
 // port has been chosen for 0, and exits when its standard input ends. With call
-// it prints the name of each case that has passed, and ends with the first that
-// has not.
+// it prints the name of each case that has passed, all unless some are named, and
+// ends with the first that has not.
 package main
 
 import (
@@ -43,7 +43,7 @@ func run(args []string) error {
 	}
 	switch what, kind, targets := args[0], args[1], args[2:]; {
 	case what == "call":
-		return call(kind, targets[0])
+		return call(kind, targets[0], targets[1:])
 	case what == "serve" && kind == "host":
 		return serveHost(targets)
 	case what == "serve":
@@ -52,13 +52,16 @@ func run(args []string) error {
 	return fmt.Errorf("%q is neither serve nor call", args[0])
 }
 
-func call(kind, target string) error {
+func call(kind, target string, names []string) error {
+	if len(names) == 0 {
+		names = upstream.Cases()
+	}
 	cc, err := upstream.NewClient(kind, target)
 	if err != nil {
 		return err
 	}
 	defer cc.Close()
-	for _, name := range upstream.Cases() {
+	for _, name := range names {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		err := upstream.RunCase(ctx, name, cc)
 		cancel()
