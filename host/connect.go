@@ -73,6 +73,12 @@ func (d *dialled) connect(ctx context.Context) (*Link, error) {
 		l.frames.Close(errClosedHere)
 		return nil, fmt.Errorf("the peer has not said what it exports: %w", ctx.Err())
 	}
+	// The answer comes when the peer has heard what this end exports: a call
+	// that goes beside the link might overtake that.
+	if err := l.frames.Ping(ctx); err != nil {
+		l.frames.Close(errClosedHere)
+		return nil, fmt.Errorf("the peer has not heard what this host exports: %w", err)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := l.Err(); err != nil {

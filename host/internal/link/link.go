@@ -86,6 +86,9 @@ type Link struct {
 	leaving    bool          // we sent Goaway
 	left       error         // the peer sent Goaway
 
+	lastPing uint64
+	pings    map[uint64]chan struct{} // closed when the peer has answered
+
 	helloSent  bool
 	news       bool // there may be something to announce
 	urgent     []queued
@@ -112,6 +115,7 @@ func New(cfg Config) *Link {
 		done:       make(chan struct{}),
 		calls:      make(map[uint64]*Outgoing),
 		serving:    make(map[uint64]*Incoming),
+		pings:      make(map[uint64]chan struct{}),
 		drained:    make(chan struct{}),
 		nextID:     2,
 		news:       cfg.Announcement != nil,

@@ -424,3 +424,55 @@ func TestGoaway(t *testing.T) {
 		}
 	})
 }
+
+// A peer that is silent is asked whether it lives, and given up if it isn't heard
+// of.
+func TestKeepalive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config(t, true, unserved)
+		cfg.Keepalive = time.Minute
+		begun := time.Now()
+		l, peer := peerOf(t, cfg, version1())
+		for range 3 { // it lives as long as it answers
+			f, _ := peer.Recv()
+			if f.GetPing() == nil {
+				t.Fatalf("%v, want a ping", f)
+			}
+			peer.Send(&carpv1.Frame{Kind: &carpv1.Frame_Pong{Pong: &carpv1.Pong{}}})
+		}
+		peer.Recv()
+		<-l.Done()
+		if err := l.Err(); status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "no sign of life") {
+			t.Errorf("the link ended with %v", err)
+		}
+		if lived := time.Since(begun); lived < 5*time.Minute || lived > 9*time.Minute {
+			t.Errorf("the link ended after %v", lived)
+		}
+	})
+}
+
+func TestPing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		told := false
+		cfg := config(t, false, unserved)
+		cfg.Exports = func(*carpv1.Exports) error { told = true; return nil }
+		announce := config(t, true, unserved)
+		left := []*carpv1.Exports{{Generation: 1, Full: true}}
+		announce.Announcement = func() *carpv1.Exports {
+			if len(left) == 0 {
+				return nil
+			}
+			e := left[0]
+			left = left[1:]
+			return e
+		}
+		a, _ := pair(t, announce, cfg)
+		if err := a.Ping(t.Context()); err != nil || !told {
+			t.Errorf("%v, the announcement before it was heard: %v", err, told)
+		}
+		a.Close(io.ErrUnexpectedEOF)
+		if err := a.Ping(t.Context()); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("Ping over a link that has ended: %v", err)
+		}
+	})
+}

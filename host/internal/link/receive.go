@@ -53,6 +53,8 @@ func (l *Link) receive(f *carpv1.Frame) error {
 		l.receiveCancel(id)
 	case *carpv1.Frame_Ping:
 		l.queue(&carpv1.Frame{Kind: &carpv1.Frame_Pong{Pong: &carpv1.Pong{Token: k.Ping.GetToken()}}}, nil)
+	case *carpv1.Frame_Pong:
+		l.receivePong(k.Pong.GetToken())
 	}
 	// Other kinds are of a newer version, or of no concern here.
 	return nil
