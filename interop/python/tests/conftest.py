@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import os
@@ -120,6 +121,18 @@ def gohost(testhost: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> 
         yield hosts.start()
     finally:
         hosts.stop()
+
+
+def pass_deadline(waiting: Any) -> None:
+    """Have a call of the testhost's `waiting.Wait` begin there and end at its deadline."""
+    from carp_grpc import DeadlineExceededError
+
+    for timeout in (0.1, 1, 10, 60):  # a busy machine may not begin the call in time
+        with pytest.raises(DeadlineExceededError):
+            waiting.Wait.with_options(timeout=timeout)()
+        with contextlib.suppress(DeadlineExceededError):
+            waiting.Begun.with_options(timeout=timeout)()
+            return
 
 
 @pytest.hookimpl(tryfirst=True)

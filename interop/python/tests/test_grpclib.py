@@ -6,6 +6,7 @@ Unlike grpcio it can set the content-subtype, and so needs no carp-codec metadat
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -14,12 +15,18 @@ import grpclib.client
 import grpclib.const
 import grpclib.encoding.base
 import grpclib.exceptions
+import h2.errors
 import msgpack
 import pytest
 from conftest import GoHost
 
 STATUS = grpclib.const.Status
 NOTHING = object()
+AT_DEADLINE = (
+    asyncio.TimeoutError,
+    grpclib.exceptions.GRPCError,
+    grpclib.exceptions.StreamTerminatedError,
+)
 
 
 class Msgpack(grpclib.encoding.base.CodecBase):
@@ -117,10 +124,25 @@ async def test_error(channels: Any) -> None:
 
 
 async def test_deadline(channels: Any) -> None:
+    """Both ends watch the deadline, and there are three ways in which a client can learn of it.
+
+    Its own clock is first: TimeoutError. The host's function has returned first: its status. Or the
+    host's transport has reset the stream first, with CANCEL, as grpc-go does at the deadline;
+    grpclib gives that no other meaning.
+    """
     channel = channels("msgpack")
-    with pytest.raises((asyncio.TimeoutError, grpclib.exceptions.GRPCError)):
-        await call(channel, "/waiting/Wait", [], timeout=0.1)
-    await call(channel, "/waiting/Begun", [], timeout=30)
+    await call(channel, "/echo/call", [1])  # a connection is there
+    for timeout in (0.1, 1, 10, 60):  # a busy machine may not begin the call in time
+        with pytest.raises(AT_DEADLINE) as caught:
+            await call(channel, "/waiting/Wait", [], timeout=timeout)
+        if isinstance(caught.value, grpclib.exceptions.GRPCError):
+            assert caught.value.status is STATUS.DEADLINE_EXCEEDED
+        if isinstance(caught.value, grpclib.exceptions.StreamTerminatedError):
+            reset = f"error_code: {int(h2.errors.ErrorCodes.CANCEL)}"
+            assert str(caught.value) == f"Stream reset by remote party, {reset}"
+        with contextlib.suppress(*AT_DEADLINE):
+            await call(channel, "/waiting/Begun", [], timeout=timeout)
+            break
     await call(channel, "/waiting/Ended", [], timeout=30)
 
 
