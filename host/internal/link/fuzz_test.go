@@ -16,6 +16,9 @@ func FuzzFrames(f *testing.F) {
 		callFrame(1, &carpv1.Call{Method: "/m", PayloadSize: 100}), chunkFrame(1, 100),
 		credit(0, 1), credit(2, 1),
 		{Id: 2, Kind: &carpv1.Frame_Reply{Reply: &carpv1.Reply{PayloadSize: 10}}}, chunkFrame(2, 10),
+		callFrame(1, &carpv1.Call{Method: "/m", Streaming: true, TakesItems: true}), itemFrame(1, 10), largeItem(1, 100), endFrame(1),
+		itemFrame(2, 1), largeItem(2, 70_000), {Id: 2, Kind: &carpv1.Frame_Header{Header: &carpv1.Header{}}},
+		{Kind: &carpv1.Frame_Tunnel{Tunnel: &carpv1.Tunnel{}}}, {Kind: &carpv1.Frame_Pong{Pong: &carpv1.Pong{Token: 1}}},
 		{Id: 1, Kind: &carpv1.Frame_Cancel{Cancel: &carpv1.Cancel{}}},
 		{Kind: &carpv1.Frame_Goaway{Goaway: &carpv1.Goaway{}}},
 		{Kind: &carpv1.Frame_Ping{Ping: &carpv1.Ping{Token: 1}}},
@@ -28,7 +31,13 @@ func FuzzFrames(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		x, y := streams()
-		cfg := config(t, false, echo)
+		cfg := config(t, false, func(c *link.Incoming) {
+			if c.TakesItems() {
+				echoStream(c)
+			} else {
+				echo(c)
+			}
+		})
 		cfg.Limits = link.Limits{MaxCalls: 2, MaxPayload: 1 << 17}
 		l := link.Start(x, cfg)
 		go func() {
@@ -38,8 +47,20 @@ func FuzzFrames(f *testing.F) {
 				}
 			}
 		}()
-		y.Send(&carpv1.Frame{Kind: &carpv1.Frame_Hello{Hello: version1()}})
+		y.Send(&carpv1.Frame{Kind: &carpv1.Frame_Hello{Hello: streaming()}})
 		<-l.Ready()
+		stream, err := l.Open(t.Context(), &link.Request{Method: "/s", Streaming: true, TakesItems: true})
+		if err == nil {
+			defer stream.Cancel()
+			go func() {
+				for err == nil {
+					var m link.Message
+					if m, err = stream.Recv(); err == nil {
+						m.Free()
+					}
+				}
+			}()
+		}
 		go l.Call(t.Context(), &link.Request{Method: "/m", Payload: payload(1 << 17)})
 		for len(data) > 0 {
 			n := min(int(data[0]), len(data)-1)

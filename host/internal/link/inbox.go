@@ -17,7 +17,9 @@ type Message struct {
 }
 
 // Free gives up the message, whose bytes must not be used after that. It is
-// called once.
+// called once, and before its holder waits for the peer again: the room that
+// messages take is shared by all calls, and two ends whose handlers hold theirs
+// while they wait for the other's would wait for ever.
 func (m *Message) Free() {
 	if m.held > 0 {
 		m.link.release(m.held)
