@@ -107,8 +107,9 @@ async def main(target: str, descriptors: str) -> None:
     messages = Messages(descriptors)
     server = Server([Service(GREETER, messages), Service(TESTING, messages)])
     port = 0
-    if target.startswith("unix://"):
-        await server.start(path=target.removeprefix("unix://"))
+    if target.startswith("unix"):
+        path = target.removeprefix("unix://").replace("unix-abstract:", "\0")
+        await server.start(path=path)
     else:
         await server.start(*target.rsplit(":", 1))
         port = server._server.sockets[0].getsockname()[1]  # it tells nobody else

@@ -6,11 +6,12 @@
 
 import grpc from '@grpc/grpc-js';
 
+import * as carp from './carp.js';
 import * as json from './json.js';
 import * as msgpack from './msgpack.js';
 
 /** The codecs of this folder; {encode, decode} of anyone's will do. */
-export const codecs = { json, msgpack };
+export const codecs = { carp, json, msgpack };
 
 /** What a function raised: the status, and the name of the error's type. */
 export class RemoteError extends Error {
@@ -30,10 +31,12 @@ const { CANCELLED, DEADLINE_EXCEEDED } = grpc.status;
 /** How far timers of two processes may be apart, in milliseconds. */
 const CLOCKS = 20;
 
-/** The body's value for arguments by position and by name. */
-export function argumentsOf(args, named = {}) {
-  if (Object.keys(named).length === 0) return args;
-  return args.length === 0 ? named : { '*': args, ...named };
+/** The body of a request with arguments by position and by name. */
+function request(using, args, named = {}) {
+  if (using.encodeArguments) return using.encodeArguments(args, named);
+  const positional = args.length > 0 ? { '*': args } : {};
+  const value = Object.keys(named).length === 0 ? args : { ...positional, ...named };
+  return Buffer.from(using.encode(value));
 }
 
 /**
@@ -46,7 +49,7 @@ export function argumentsOf(args, named = {}) {
  *   onCall is given grpc-js's call
  * @returns the promise of its result, or of a RemoteError
  */
-export function call(client, name, args = [], options = {}) {
+export async function call(client, name, args = [], options = {}) {
   const { codec = 'msgpack', using = codecs[codec], named, timeout, onCall } = options;
   const metadata = new grpc.Metadata();
   for (const [key, value] of Object.entries(options.metadata ?? {})) metadata.set(key, value);
@@ -54,12 +57,14 @@ export function call(client, name, args = [], options = {}) {
   const deadline = timeout === undefined ? undefined : Date.now() + timeout;
   const dot = name.lastIndexOf('.');
   const path = dot < 0 ? `/${name}/call` : `/${name.slice(0, dot)}/${name.slice(dot + 1)}`;
+  const body = request(using, args, named);
+  const decode = using.decodeResult ?? using.decode;
   return new Promise((resolve, reject) => {
     const started = client.makeUnaryRequest(
       path,
-      (value) => Buffer.from(using.encode(value)),
-      (body) => ({ value: using.decode(body) }), // grpc-js takes a bare null for no reply
-      argumentsOf(args, named),
+      (body) => body,
+      (body) => ({ value: decode(body) }), // grpc-js takes a bare null for no reply
+      body,
       metadata,
       deadline === undefined ? {} : { deadline },
       (error, reply) => (error ? reject(new RemoteError(error, deadline)) : resolve(reply.value)),

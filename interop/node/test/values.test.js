@@ -61,6 +61,10 @@ for (const [codec, { encode, decode }] of Object.entries(codecs)) {
   });
 }
 
+test('carp refuses a value of two kinds', () => {
+  assert.throws(() => codecs.carp.decode(Buffer.from('10011000', 'hex')), ValueError);
+});
+
 test('instants in other zones, and in too fine a grain for a Date', () => {
   assert.equal(String(Instant.parse('2024-01-01T01:30:00.25+01:30')), '2024-01-01T00:00:00.25Z');
   assert.equal(String(Instant.parse('2023-12-31T23:00:00-01:00')), '2024-01-01T00:00:00Z');
