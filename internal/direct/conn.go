@@ -65,6 +65,7 @@ type Conn struct {
 	handlers atomic.Int32 // running
 	blocks   atomic.Int64 // bytes of unfinished blocks
 	worker   worker
+	waiting  atomic.Int32 // goroutines that sleep until something is delivered to them
 	runners  chan *Stream // to goroutines that have nothing to do
 	idle     atomic.Int32 // of these
 	draining atomic.Bool  // we told the peer that we want no further calls
@@ -185,11 +186,17 @@ func (c *Conn) Err() error {
 func (c *Conn) sleep(ctx context.Context, wake chan struct{}) error {
 	if c.lead.take() {
 		hit := c.leadFor(ctx, wake)
+		if hit && c.opt.Spin > 0 && c.waiting.Load() > 0 {
+			c.callWorker() // who serves all alike, and without a doorbell
+			return nil
+		}
 		c.quitLead()
 		if hit {
 			return nil
 		}
 	}
+	c.waiting.Add(1)
+	defer c.waiting.Add(-1)
 	select {
 	case <-wake:
 		return nil

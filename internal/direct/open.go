@@ -74,7 +74,7 @@ func (s *Stream) request(ctx context.Context, req *Request, opt *OpenOptions) (b
 		if opt.Packed {
 			h.flags |= flagPacked
 		}
-		err := s.c.send(ctx, h, block, opt.Message)
+		err := s.c.send(ctx, frames{header: h, a: block, b: opt.Message})
 		return err == nil, err
 	}
 	if begun, err := s.c.sendBlock(ctx, h, block); err != nil {
@@ -92,12 +92,12 @@ func (c *Conn) sendBlock(ctx context.Context, h header, block []byte) (begun boo
 	for len(block) > c.w.most {
 		part := h
 		part.flags |= flagMore
-		if err := c.send(ctx, part, block[:c.w.most], nil); err != nil {
+		if err := c.send(ctx, frames{header: part, a: block[:c.w.most]}); err != nil {
 			return begun, err
 		}
 		begun = true
 		block = block[c.w.most:]
 	}
-	err = c.send(ctx, h, block, nil)
+	err = c.send(ctx, frames{header: h, a: block})
 	return begun || err == nil, err
 }

@@ -116,7 +116,7 @@ func (c *Conn) runAlone(s *Stream) {
 }
 
 // maxIdleRunners is how many goroutines of a connection wait for the next stream.
-const maxIdleRunners = 8
+const maxIdleRunners = 64
 
 // runOn serves a stream, and others after it.
 func (c *Conn) runOn(s *Stream) {
@@ -161,15 +161,16 @@ func (c *Conn) serve(s *Stream) {
 }
 
 // runInline serves a stream on the goroutine that reads. It tells whether that still has
-// the lead.
-func (c *Conn) runInline(s *Stream) (leads bool) {
+// the lead, and whether it was slow.
+func (c *Conn) runInline(s *Stream) (leads, slow bool) {
 	p := &s.method.pace
 	c.lend(s.method)
 	start := time.Now()
 	returned := false
 	defer func() {
-		p.took(time.Since(start))
-		leads = c.lead.regain()
+		took := time.Since(start)
+		p.took(took)
+		leads, slow = c.lead.regain(), took >= slowCall
 		if !returned && leads {
 			c.callWorker() // runtime.Goexit ends this goroutine
 		}
@@ -285,7 +286,7 @@ func (s *Stream) finish(ctx context.Context, md metadata.MD, answer Answer, t *T
 	if answer.Packed {
 		h.flags |= flagPacked
 	}
-	return s.c.send(ctx, h, scratch.b, answer.Data)
+	return s.c.send(ctx, frames{header: h, a: scratch.b, b: answer.Data})
 }
 
 // fits tells whether an answer can be sent in the frame of the trailer, and spends its

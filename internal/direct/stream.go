@@ -217,16 +217,13 @@ func (s *Stream) Send(ctx context.Context, data []byte, packed, end bool) error 
 	prefix := binary.AppendUvarint(length[:0], uint64(len(data)))
 	cost := messageCost
 	for {
-		n, err := s.spend(ctx, cost, min(len(data), s.c.w.most-len(prefix)))
+		n, err := s.spend(ctx, cost, min(len(data), maxTurn))
 		if err != nil {
 			return err
 		}
 		part := data[:n]
 		data = data[n:]
-		if end && len(data) == 0 {
-			h.flags |= flagEnd
-		}
-		if err := s.c.send(ctx, h, prefix, part); err != nil {
+		if err := s.c.send(ctx, frames{header: h, a: prefix, b: part, end: end && len(data) == 0}); err != nil {
 			return err
 		}
 		if len(data) == 0 {
@@ -237,6 +234,10 @@ func (s *Stream) Send(ctx context.Context, data []byte, packed, end bool) error 
 	}
 }
 
+// maxTurn is how much of a message is sent in one turn: more would keep others waiting for long,
+// and less would make large messages change turns, which takes a wake-up each time.
+const maxTurn = 256 << 10
+
 // CloseSend says that no further message will be sent.
 func (s *Stream) CloseSend(ctx context.Context) error {
 	s.mu.Lock()
@@ -245,7 +246,7 @@ func (s *Stream) CloseSend(ctx context.Context) error {
 	if ended {
 		return nil // nobody wants to know any more
 	}
-	return s.c.send(ctx, header{kind: kindMessage, flags: s.mark() | flagEnd, stream: s.id}, nil, nil)
+	return s.c.send(ctx, frames{header: header{kind: kindMessage, flags: s.mark() | flagEnd, stream: s.id}})
 }
 
 // spend takes cost and up to want bytes off the stream's credit, waiting for at least

@@ -2,7 +2,9 @@ package direct
 
 import (
 	"context"
+	"runtime"
 	"runtime/pprof"
+	"slices"
 	"sync/atomic"
 )
 
@@ -52,22 +54,55 @@ func (c *Conn) awaitWork() bool {
 func (c *Conn) readAndServe() bool {
 	l := &c.lead
 	l.wake, l.foreign = nil, 0
+	var partial partials
+	var slow *Method // run in line just now, and not quick
 	for !c.ending.Load() {
 		n, s := c.poll(pollBatch, true)
+		if slow != nil && s != nil {
+			slow.pace.crowded()
+		}
+		slow = nil
+		if s == nil && n > 0 {
+			s = partial.whole()
+		}
 		switch {
 		case s != nil:
-			if !c.mayRunInline(s) {
+			switch {
+			case partial.add(s):
+			case !c.mayRunInline(s) || len(partial.streams) > 0:
 				c.run(s)
-			} else if !c.runInline(s) {
-				return false
+			default:
+				leads, late := c.runInline(s)
+				if !leads {
+					return false
+				}
+				if late {
+					slow = s.method
+				}
 			}
-		case n > 0 || c.spinLead():
-		case l.drop():
-			return true
+		case n > 0:
+			partial.tire(c)
+			l.letRun()
+		case c.spinLead():
+		default:
+			partial.run(c)
+			if l.drop() {
+				return true
+			}
 		}
 	}
+	partial.run(c)
 	l.state.Store(leadFree) // for bury
 	return true
+}
+
+// letRun lets those run whom the last frames woke, before the holder of the lead looks for more:
+// often they write at once.
+func (l *reading) letRun() {
+	if l.foreign > 0 {
+		l.foreign = 0
+		runtime.Gosched()
+	}
 }
 
 // mayRunInline tells whether the call can be run on the goroutine that reads.
@@ -77,7 +112,63 @@ func (c *Conn) mayRunInline(s *Stream) bool {
 		return false
 	}
 	more, err := c.lead.rx.Len(1)
-	return err == nil && m.pace.quick(more > 0)
+	return err == nil && m.pace.quick(more > 0, c.handlers.Load() == 1)
+}
+
+// partials are the unary calls of a worker whose message is still coming in. A worker can run
+// them in line when it is there. They wait only while the worker has the lead and
+// something to read; before it sleeps or runs anything, they get goroutines of their own.
+type partials struct {
+	streams []*Stream
+	looks   int // since one of them came or was complete
+}
+
+const (
+	maxPartials  = 16
+	maxLookAfter = 256 // looks; the worker may be kept busy by others
+)
+
+// add takes a call that is worth waiting for.
+func (p *partials) add(s *Stream) bool {
+	m := s.method
+	if !m.Unary || m.Goroutine || len(p.streams) >= maxPartials || s.settled() || !m.pace.quick(false, s.c.handlers.Load() == 1) {
+		return false
+	}
+	p.streams, p.looks = append(p.streams, s), 0
+	return true
+}
+
+// tire counts looks in vain, and gives up after many.
+func (p *partials) tire(c *Conn) {
+	if p.looks++; p.looks > maxLookAfter {
+		p.run(c)
+	}
+}
+
+// whole takes out a call whose message has come, or never will. It is nil if there is none.
+func (p *partials) whole() *Stream {
+	for i, s := range p.streams {
+		if s.settled() {
+			p.streams, p.looks = slices.Delete(p.streams, i, i+1), 0
+			return s
+		}
+	}
+	return nil
+}
+
+// run gives all of them goroutines.
+func (p *partials) run(c *Conn) {
+	for _, s := range p.streams {
+		c.run(s)
+	}
+	p.streams = p.streams[:0]
+}
+
+// settled tells whether nothing more is to be waited for before the call is served.
+func (s *Stream) settled() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.is(haveEnd) || s.err != nil || s.inbox.err != nil
 }
 
 // complete tells whether all that the peer sends has come.

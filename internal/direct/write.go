@@ -71,6 +71,9 @@ func (w *writing) kill() {
 func (w *writing) put(h header, a, b []byte, spare int) (bool, error) {
 	h.length = len(a) + len(b)
 	size := frameSize(h.length)
+	if err := w.tx.Rewind(); err != nil {
+		return false, violation("%w", err)
+	}
 	pad := w.padFor(size)
 	need := pad + size
 	free, err := w.tx.Free(need + spare)
@@ -100,33 +103,73 @@ func (w *writing) padFor(size int) int {
 	return 0
 }
 
-// putNext writes a frame that is no control frame. What is owed goes first: a slot may be used
-// again after the cancel of its last stream only.
-func (w *writing) putNext(h header, a, b []byte) (bool, error) {
-	if len(w.owed) > 0 {
-		if err := w.settle(); err != nil || len(w.owed) > 0 {
-			return false, err
-		}
-	}
-	return w.put(h, a, b, reserve)
+// frames is what is sent in one turn: a and b behind each other, in one frame if they fit
+// and otherwise in several with the same header. All of a fits into the first.
+type frames struct {
+	header
+
+	a, b []byte
+	end  bool // the last one has flagEnd
 }
 
-// send writes a frame, waiting for its turn and for room. It fails when ctx or the
-// connection ends; the frame is not written then.
-func (c *Conn) send(ctx context.Context, h header, a, b []byte) error {
-	w := &c.w
-	w.mu.Lock()
-	if w.dead {
-		w.mu.Unlock()
-		return c.reason
-	}
-	if len(w.queue) == 0 {
-		ok, err := w.putNext(h, a, b)
-		if ok || err != nil {
-			return c.sent(err)
+// put writes the next frame, if there is room. What is owed goes first: a slot may be used
+// again after the cancel of its last stream only. done is true when it was the last.
+func (f *frames) put(w *writing) (ok, done bool, err error) {
+	if len(w.owed) > 0 {
+		if err := w.settle(); err != nil || len(w.owed) > 0 {
+			return false, false, err
 		}
 	}
-	return c.sendInTurn(ctx, h, a, b)
+	h, n := f.header, min(len(f.b), w.most-len(f.a))
+	done = n == len(f.b)
+	if done && f.end {
+		h.flags |= flagEnd
+	}
+	if ok, err = w.put(h, f.a, f.b[:n], reserve); !ok || err != nil {
+		return false, false, err
+	}
+	f.a, f.b = nil, f.b[n:]
+	f.flags &^= flagFirst
+	return true, done, nil
+}
+
+// room is what the next frame takes of the ring, if it need not wrap.
+func (f *frames) room(w *writing) int { return frameSize(min(len(f.a)+len(f.b), w.most)) }
+
+// send writes frames, waiting for its turn and for room. It fails when ctx or the
+// connection ends; if there is one frame, it is not written then.
+func (c *Conn) send(ctx context.Context, f frames) error {
+	w := &c.w
+	w.mu.Lock()
+	for {
+		if w.dead {
+			w.mu.Unlock()
+			return c.reason
+		}
+		if len(w.queue) > 0 {
+			break
+		}
+		ok, done, err := f.put(w)
+		switch {
+		case done || err != nil:
+			return c.sent(err)
+		case !ok:
+			return c.sendInTurn(ctx, f)
+		}
+		c.pause()
+	}
+	return c.sendInTurn(ctx, f)
+}
+
+// pause lets others at the ring between two frames, and wakes the peer if it sleeps. It is
+// called with w.mu locked, and unlocks it meanwhile.
+func (c *Conn) pause() {
+	need := c.w.tx.NeedWake()
+	c.w.mu.Unlock()
+	if need {
+		c.link.Ring()
+	}
+	c.w.mu.Lock()
 }
 
 // sent ends a stay at the ring: it unlocks, and wakes the peer if it sleeps.
@@ -147,7 +190,7 @@ func (c *Conn) sent(err error) error {
 }
 
 // sendInTurn queues for room. It is called with w.mu locked.
-func (c *Conn) sendInTurn(ctx context.Context, h header, a, b []byte) error {
+func (c *Conn) sendInTurn(ctx context.Context, f frames) error {
 	w := &c.w
 	t := &turn{wake: make(chan struct{}, 1)}
 	w.queue = append(w.queue, t)
@@ -158,15 +201,19 @@ func (c *Conn) sendInTurn(ctx context.Context, h header, a, b []byte) error {
 		}
 		if w.queue[0] == t {
 			if t.spun {
-				w.tx.Announce() // S1; putNext re-checks
+				w.tx.Announce() // S1; put re-checks
 			}
-			ok, err := w.putNext(h, a, b)
-			if ok || err != nil {
+			ok, done, err := f.put(w)
+			switch {
+			case done || err != nil:
 				w.leave(t)
 				return c.sent(err)
-			}
-			if !t.spun {
-				c.spinForRoom(t, len(a)+len(b))
+			case ok:
+				t.spun = false
+				c.pause()
+				continue
+			case !t.spun:
+				c.spinForRoom(t, f.room(w))
 				continue
 			}
 		}
@@ -181,11 +228,10 @@ func (c *Conn) sendInTurn(ctx context.Context, h header, a, b []byte) error {
 	}
 }
 
-// spinForRoom waits a moment for room for a frame with n bytes of payload, for the first in the
+// spinForRoom waits a moment for room for a frame of size bytes, for the first in the
 // queue. It is called with w.mu locked, and unlocks it meanwhile.
-func (c *Conn) spinForRoom(t *turn, n int) {
+func (c *Conn) spinForRoom(t *turn, size int) {
 	w := &c.w
-	size := frameSize(n)
 	w.spin.mark, w.spin.need = w.tx.Mark(), w.padFor(size)+size+reserve
 	w.mu.Unlock()
 	if c.link.Acquire() {

@@ -3,6 +3,7 @@ package native
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -98,7 +99,9 @@ func (c *Client) options(opts []grpc.CallOption) []grpc.CallOption {
 // invoke makes a unary call. It has the type of a [grpc.UnaryInvoker]; the connection among
 // its arguments is the stub, and of no use.
 func (c *Client) invoke(ctx context.Context, method string, args, reply any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
-	call := unaryCall{clientCall: clientCall{client: c, ctx: ctx, method: method, desc: unaryDesc}}
+	call := unaryCalls.Get().(*unaryCall)
+	defer call.free()
+	call.client, call.ctx, call.method, call.desc = c, ctx, method, unaryDesc
 	cc, err := call.begin(opts)
 	switch {
 	case err != nil:
@@ -123,6 +126,15 @@ type unaryCall struct {
 	clientCall
 
 	first attempt
+}
+
+// unaryCalls keeps the memory of calls. Nobody knows of a call when invoke has returned: what
+// interceptors, codecs, statistics and credentials get is the caller's or made for them.
+var unaryCalls = sync.Pool{New: func() any { return new(unaryCall) }}
+
+func (c *unaryCall) free() {
+	*c = unaryCall{}
+	unaryCalls.Put(c)
 }
 
 // run makes the attempts that it takes.
