@@ -42,6 +42,7 @@ type call struct {
 	// maxReceive bounds the messages of a call. The transport's own bound may be
 	// larger: it has to let the frames of links through.
 	maxReceive int
+	counter    *counter // of what is called; nil until it is known
 
 	mu         sync.Mutex
 	header     metadata.MD
@@ -107,7 +108,12 @@ func (c *call) send(msg mem.BufferSlice) error {
 	if err := c.flushHeader(); err != nil {
 		return err
 	}
-	return c.wire.send(msg)
+	n := msg.Len() // the wire takes the message over
+	err := c.wire.send(msg)
+	if hook := c.host.hooks.Message; hook != nil && err == nil {
+		hook(c.ctx, MessageInfo{Path: c.path, Sent: true, Size: n})
+	}
+	return err
 }
 
 // receive returns the next message, or io.EOF after the last.
@@ -117,6 +123,9 @@ func (c *call) receive() (mem.BufferSlice, error) {
 		msg.Free()
 		return nil, hostError(codes.ResourceExhausted, "%s: the request has %d bytes, at most %d are taken",
 			pathName(c.path), n, c.maxReceive)
+	}
+	if hook := c.host.hooks.Message; hook != nil && err == nil {
+		hook(c.ctx, MessageInfo{Path: c.path, Size: msg.Len()})
 	}
 	return msg, err
 }
@@ -149,7 +158,7 @@ func (h *Host) dispatch(ctx context.Context, path, codec string, w wire) (metada
 		c.link = w.via()
 	}
 	c.ctx = grpc.NewContextWithServerTransportStream(ctx, c)
-	err := h.run(c)
+	err := h.observed(c)
 	if headerErr := c.flushHeader(); err == nil {
 		err = headerErr
 	}
@@ -164,6 +173,10 @@ func (h *Host) dispatch(ctx context.Context, path, codec string, w wire) (metada
 }
 
 func (h *Host) run(c *call) error {
+	if err := h.authorize(c); err != nil {
+		c.refuse()
+		return err
+	}
 	e, err := h.exports.find(c.path)
 	if err != nil {
 		c.refuse()
@@ -177,7 +190,8 @@ func (h *Host) run(c *call) error {
 	if isInternalStream(e) {
 		c.maxReceive = maxFrame
 	}
-	return e.serve(c)
+	c.counter = h.counts.enter(c.path)
+	return h.intercepted(c, e)
 }
 
 // refuse says in the trailer that the call is not handed to user code: it may be

@@ -62,6 +62,7 @@ func (d *dialled) connect(ctx context.Context) (*Link, error) {
 		return nil, err
 	}
 	l := &Link{host: h, target: d.target, dial: d}
+	h.status(Status{State: Connecting, Target: d.target})
 	if err := d.open(ctx, l); err != nil {
 		return nil, err
 	}
@@ -79,14 +80,23 @@ func (d *dialled) connect(ctx context.Context) (*Link, error) {
 		l.frames.Close(errClosedHere)
 		return nil, fmt.Errorf("the peer has not heard what this host exports: %w", err)
 	}
+	if err := d.settle(l); err != nil {
+		return nil, err
+	}
+	h.linkedUp(l)
+	h.log.Debug("linked with a host", "peer", l.PeerLabel(), "target", d.target)
+	return l, nil
+}
+
+// settle makes a link the one that stands.
+func (d *dialled) settle(l *Link) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := l.Err(); err != nil {
-		return nil, err
+		return err
 	}
 	d.current, d.since = l, time.Now()
-	h.log.Debug("linked with a host", "peer", l.PeerLabel(), "target", d.target)
-	return l, nil
+	return nil
 }
 
 // open dials and opens the stream of a link.
@@ -151,6 +161,7 @@ func (d *dialled) again() {
 			return
 		}
 		if ctx.Err() == nil {
+			d.host.status(Status{State: Waiting, Target: d.target, Err: err})
 			d.host.log.Debug("linking again has failed", "target", d.target, "err", err)
 		}
 	}

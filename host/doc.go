@@ -101,9 +101,27 @@
 // Over unix sockets and shared memory, processes of the same user (and root) may
 // link; the kernel vouches for them. TCP is refused unless there are credentials
 // ([WithTCP]) or plain text is asked for ([WithInsecureTCP]). Whoever may connect
-// may call everything that is exported. What a peer sends is checked and bounded
+// may call everything that is exported, unless an authorizer ([WithAuthorizer])
+// objects, which is asked about every call, health and reflection too, about every
+// link and every announcement. Who announces a service gets calls of it: those who
+// are not known to be of the same user may announce only what [WithAnnouncements]
+// lists, and [OnHost] names the hosts that may get calls of what is required. What
+// a peer sends is checked and bounded
 // before it is decoded: the size of messages ([WithMaxMessageSize]), calls in
 // flight ([WithMaxCalls]), the shape of bodies, the number of announcements.
+//
+// # Observing
+//
+// An [Interceptor] is run around each call that is served, on every wire; [Caller]
+// tells who calls. [Hooks] are told of links, announcements, messages and calls,
+// and [Host.Inspect] returns links, exports, calls in flight, counts and latencies.
+//
+// # Other clients
+//
+// A host serves gRPC's health and reflection (v1 and v1alpha). Exported Go functions
+// are in it with protobuf messages made from their types, as far as protobuf can
+// express these, so that grpcurl and the like list, describe and call them.
+// [Host.WriteProto] writes the .proto files for clients that are generated.
 //
 // # Shutdown
 //

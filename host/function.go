@@ -143,4 +143,8 @@ func (h *Host) panicked(ctx context.Context, path string, value any, stack []byt
 	if hook := h.hooks.Panic; hook != nil {
 		hook(ctx, PanicInfo{Path: path, Value: value, Stack: stack})
 	}
+	if h.panicCrashes {
+		go panic(fmt.Sprintf("%s panicked: %v\n\n%s", pathName(path), value, stack))
+		select {}
+	}
 }

@@ -41,6 +41,8 @@ type Host struct {
 	peers   *peers
 	posted  chan struct{} // holds one for each one-way call that runs
 	health  *health.Server
+	counts  counters
+	ended   struct{ closing, closed sync.Once } // what hooks are told of
 
 	mu          sync.Mutex
 	registerErr error
@@ -218,6 +220,7 @@ func (h *Host) Shutdown(ctx context.Context) error {
 // those that are being served have ended.
 func (h *Host) refuseCalls() <-chan struct{} {
 	h.health.Shutdown()
+	h.statusOnce(&h.ended.closing, Closing)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.closing = true
@@ -280,5 +283,6 @@ func (h *Host) Close() error {
 		s.Stop()
 	}
 	h.tasks.Wait()
+	h.statusOnce(&h.ended.closed, Closed)
 	return nil
 }

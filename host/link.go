@@ -39,6 +39,9 @@ type Link struct {
 	announced     chan struct{} // closed when the peer's exports are known
 	announcedOnce sync.Once
 
+	refused refusals
+	telling
+
 	peerState // guarded by peers.mu
 }
 
@@ -94,7 +97,7 @@ func (h *Host) startLink(stream link.Stream, l *Link, ended func()) error {
 		Context:      h.ctx,
 		Serve:        l.serve,
 		Greet:        l.greet,
-		Exports:      func(e *carpv1.Exports) error { return h.peers.apply(l, e) },
+		Exports:      func(e *carpv1.Exports) error { return h.applyExports(l, e) },
 		Announcement: func() *carpv1.Exports { return h.exports.next(l) },
 		Left:         func() { h.peers.retire(l) },
 		Tunnel:       l.openTunnel,
@@ -146,6 +149,7 @@ func (h *Host) endLink(l *Link, ended func()) {
 	h.forget(l)
 	close(l.done)
 	label, _ := l.label()
+	h.unlinked(l)
 	h.log.Debug("a link has ended", "peer", label, "target", l.target, "err", l.Err())
 	ended()
 	l.frames.Wait()
@@ -177,6 +181,7 @@ func (s *peerServer) Link(stream grpc.BidiStreamingServer[carpv1.Frame, carpv1.F
 	}
 	select {
 	case <-l.frames.Ready():
+		h.linkedUp(l)
 		h.log.Debug("a host has linked up", "peer", l.PeerLabel(), "target", l.target)
 	case <-l.frames.Done():
 	}

@@ -32,6 +32,7 @@ func newHost(tb testing.TB, label string, opts ...host.Option) *host.Host {
 	tb.Helper()
 	opts = append([]host.Option{
 		host.WithInsecureTCP(),
+		host.WithAnnouncements("*"),
 		host.WithLogger(slog.New(slog.DiscardHandler)),
 	}, opts...)
 	h, err := host.New(label, opts...)
@@ -172,7 +173,7 @@ func (c Calculator) Relay(ctx context.Context, codec string, n int) (int, error)
 func (Calculator) Echo(data []byte) []byte { return data }
 
 func newCalculatorHost() (*host.Host, error) {
-	h, err := host.New("child", host.WithInsecureTCP())
+	h, err := host.New("child", host.WithInsecureTCP(), host.WithAnnouncements("*"))
 	if err == nil {
 		_, err = h.Export("Calculator", Calculator{h}, host.WithMethodParams("Add", "a", "b"))
 	}

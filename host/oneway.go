@@ -73,7 +73,7 @@ func (f *function) post(c *call, in []reflect.Value) error {
 func (f *function) detached(c *call) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), f.host.oneWayTime)
 	stop := context.AfterFunc(f.host.ctx, cancel)
-	after := &call{host: f.host, ctx: ctx, path: c.path, codec: c.codec, wire: nowhere{}}
+	after := &call{host: f.host, ctx: ctx, path: c.path, link: c.link, codec: c.codec, wire: nowhere{}}
 	return grpc.NewContextWithServerTransportStream(ctx, after), func() {
 		stop()
 		cancel()

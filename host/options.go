@@ -1,7 +1,6 @@
 package host
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -54,6 +53,11 @@ type config struct {
 	maxMessage int
 	maxCalls   int
 	oneWayTime time.Duration
+
+	interceptors  []Interceptor
+	authorizer    Authorizer
+	announcements []string // services that strangers may announce
+	panicCrashes  bool
 }
 
 type exportConfig struct {
@@ -196,22 +200,6 @@ func WithIdempotent(methods ...string) ExportOption {
 // links that come and go (Debug). The default is [slog.Default].
 func WithLogger(l *slog.Logger) Option {
 	return hostOption(func(c *config) { c.log = l })
-}
-
-// Hooks are functions that a host calls at certain moments. They may be nil, and
-// must be safe for concurrent use.
-type Hooks struct {
-	// Panic is called, on the goroutine of the call, when an exported function
-	// has panicked.
-	Panic func(context.Context, PanicInfo)
-	// Error is called when a one-way call, which was answered already, has
-	// ended with an error.
-	Error func(ctx context.Context, path string, err error)
-}
-
-// WithHooks sets the host's hooks.
-func WithHooks(h Hooks) Option {
-	return hostOption(func(c *config) { c.hooks = h })
 }
 
 // WithTransport sets how connections are made and who may make them; see

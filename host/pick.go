@@ -260,6 +260,9 @@ func (h *Host) noProvider(d *demand) error {
 	if unfit := h.unfit(d); unfit != "" {
 		return status.Errorf(codes.Unavailable, "no host exports %s as %s now; %s", pathName(d.path), d.signature.Canonical(), unfit)
 	}
+	if refused := h.refusedBy(d.service); refused != "" {
+		return status.Errorf(codes.Unavailable, "no host exports %s now; %s", pathName(d.path), refused)
+	}
 	return status.Errorf(codes.Unavailable, "no host exports %s now; %s", pathName(d.path), h.peers.describe())
 }
 

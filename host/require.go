@@ -287,6 +287,8 @@ func (h *Host) notProvided(ctx context.Context, d *demand) error {
 		what = labels(all) + " export it, but the policy chose none of them"
 	} else if len(offers) > 0 || h.exports.has(d.service) {
 		what = fmt.Sprintf("%s is exported, without the method %s", d.service, d.method)
+	} else if refused := h.refusedBy(d.service); refused != "" {
+		what = refused
 	}
 	err := ctx.Err()
 	if errors.Is(err, context.DeadlineExceeded) {

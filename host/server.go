@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/carp-rpc/carp-go/carpgrpc"
+	"github.com/carp-rpc/carp-go/dialer"
 )
 
 // maxFrame bounds the frames of links, and all that comes in internal streams.
@@ -50,6 +51,7 @@ func (h *Host) Listen(ctx context.Context, targets ...string) ([]net.Addr, error
 	for i, l := range lis {
 		addrs[i] = l.Addr()
 		h.tasks.Go(func() { h.accept(s, l) })
+		defer h.status(Status{State: Serving, Target: dialer.TargetOf(l.Addr())})
 	}
 	return addrs, nil
 }

@@ -26,7 +26,7 @@ type caller struct {
 
 // connect links with the child and waits until it exports what we need.
 func connect(ctx context.Context, to target) (*caller, error) {
-	h, err := host.New("quickstart over "+to.transport, host.WithInsecureTCP())
+	h, err := host.New("quickstart over "+to.transport, host.WithInsecureTCP(), host.WithAnnouncements("*"))
 	if err != nil {
 		return nil, err
 	}

@@ -34,7 +34,7 @@ var transports = []string{"shm", "unix", "tcp"}
 // serve is the child: it exports a calculator and a greeter on every transport
 // until its standard input ends, which it does with the parent.
 func serve(ctx context.Context, dir string, in io.Reader, out io.Writer) error {
-	h, err := host.New("quickstart child", host.WithInsecureTCP())
+	h, err := host.New("quickstart child", host.WithInsecureTCP(), host.WithAnnouncements("*"))
 	if err != nil {
 		return err
 	}

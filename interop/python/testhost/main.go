@@ -65,6 +65,7 @@ func serve(in io.Reader, out io.Writer, plain string, targets []string) (err err
 	}
 	h, err := host.New("testhost",
 		host.WithInsecureTCP(),
+		host.WithAnnouncements("*"),
 		host.WithMaxMessageSize(80<<20),
 		host.WithLogger(slog.New(slog.NewTextHandler(os.Stderr, nil))))
 	if err != nil {

@@ -93,7 +93,7 @@ func serve(kind string, targets []string) error {
 }
 
 func serveHost(targets []string) (err error) {
-	h, err := host.New("cases", host.WithInsecureTCP())
+	h, err := host.New("cases", host.WithInsecureTCP(), host.WithAnnouncements("*"))
 	if err != nil {
 		return err
 	}
