@@ -14,6 +14,7 @@ import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+GoHost = Any  # interop/python's tests, some of which run here, too, ask for the name
 PATIENCE = 30.0  # seconds; longer than anything takes on a machine that is busy
 
 
@@ -104,6 +105,19 @@ def host(programs: Programs) -> dict[str, str]:
     started = programs.start(program, "-unix", f"unix://{path}", "-abstract", abstract)
     tcp = started.line().split()[1].removeprefix("tcp://")
     return {"path": str(path), "unix": f"unix://{path}", "tcp": tcp, "abstract": abstract}
+
+
+@pytest.fixture(scope="session")
+def descriptors(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    path = tmp_path_factory.mktemp("d") / "descriptors"
+    with path.open("wb") as file:
+        subprocess.run(("go", "run", "./interop/descriptors"), cwd=ROOT, stdout=file, check=True)
+    return path
+
+
+@pytest.fixture(scope="session")
+def cases(programs: Programs) -> pathlib.Path:
+    return programs.build("./cases", "interop/upstream")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from typing import Any
 
 import pytest
@@ -122,11 +121,9 @@ def test_metadata(grpcurl: Grpcurl) -> None:
 
 
 def test_deadline(grpcurl: Grpcurl) -> None:
-    start = time.monotonic()
     with pytest.raises(Failed) as caught:
-        grpcurl.run("waiting/Wait", options=("-max-time", "0.2"))
+        grpcurl.run("waiting/Wait", options=("-max-time", "3"))  # connecting and reflection included
     assert caught.value.code == DEADLINE_EXCEEDED
-    assert time.monotonic() - start < PATIENCE
     grpcurl.call("waiting/Begun")
     grpcurl.call("waiting/Ended")
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import HERE, ROOT, Programs, tool
+from conftest import HERE, Programs, tool
 
 CASES = [
     "cancel_after_begin", "cancel_after_first_response", "client_streaming", "custom_metadata",
@@ -22,19 +22,6 @@ CASES = [
 
 # grpclib refuses unknown methods without a content-type, which no gRPC client takes for an answer.
 GRPCLIB_FAILS = ("unimplemented_method", "unimplemented_service")
-
-
-@pytest.fixture(scope="session")
-def descriptors(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    path = tmp_path_factory.mktemp("d") / "descriptors"
-    with path.open("wb") as file:
-        subprocess.run(("go", "run", "./interop/descriptors"), cwd=ROOT, stdout=file, check=True)
-    return path
-
-
-@pytest.fixture(scope="session")
-def cases(programs: Programs) -> pathlib.Path:
-    return programs.build("./cases", "interop/upstream")
 
 
 def python(age: str) -> str:

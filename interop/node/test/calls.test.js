@@ -106,7 +106,8 @@ function dynamicTests(codec, target) {
 
   test(`${codec}: a deadline, and a call that is cancelled`, async (t) => {
     const client = connect(t, target());
-    const late = call(client, 'waiting.Wait', [], { codec, timeout: 100 });
+    await call(client, 'nothing', [], options); // connects
+    const late = call(client, 'waiting.Wait', [], { codec, timeout: 1000 });
     await assert.rejects(late, { code: status.DEADLINE_EXCEEDED });
     await call(client, 'waiting.Begun', [], options);
     await call(client, 'waiting.Ended', [], options);
