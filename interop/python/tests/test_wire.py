@@ -323,3 +323,128 @@ def test_ping(pair: Pair) -> None:
     ping.ping.token = 7
     pair.a.receive(ping)
     assert pair.a.take().pong.token == 7
+
+
+def opened() -> tuple[Pair, Any, Any]:
+    """Two ends, and both sides of a call that streams both ways."""
+    pair = Pair()
+    pair.run()
+    call = pair.a.call(Request("/f/call", "msgpack", streaming=True, takes_items=True), None)
+    pair.run()
+    incoming = next(e.call for e in pair.events[pair.b] if isinstance(e, Called))
+    return pair, call, incoming
+
+
+@pytest.mark.parametrize("size", (0, 1, INLINE, INLINE + 1, 1 << 20))
+def test_items(size: int) -> None:
+    pair, call, incoming = opened()
+    for i in range(20):
+        sent: list[bool] = []
+        data = bytes([i]) * size
+        pair.a.send_item(call, data, lambda: sent.append(True))
+        pair.run()
+        got = pair.b.next_item(incoming)
+        if got is None:  # a large one has waited for this
+            pair.run()
+            got = pair.b.next_item(incoming)
+        assert (got, sent) == (data, [True])
+        pair.run()
+    pair.a.end_items(call)
+    pair.run()
+    assert incoming.flow.ended
+    pair.b.reply(incoming, Response())
+    pair.run()
+    assert not pair.a.calls
+    assert not pair.b.serving
+    assert pair.a._outbox.window > DEFAULT.link_window // 2
+    assert pair.b._inbox._free == DEFAULT.pool
+
+
+def test_items_that_are_not_taken_stop_the_sender() -> None:
+    pair, call, incoming = opened()
+    count = 0
+    while call.flow.sending is None:
+        pair.a.send_item(call, bytes(1000), lambda: None)
+        pair.run()
+        count += 1
+    assert 1000 * (count - 1) < DEFAULT.call_window + 2000
+    while pair.b.next_item(incoming) is not None:
+        count -= 1
+        pair.run()
+    assert count == 0
+    assert call.flow.sending is None
+
+
+def test_items_that_nobody_wants_cost_nothing() -> None:
+    pair, call, incoming = opened()
+    pair.a.send_item(call, bytes(1 << 20), lambda: None)
+    pair.run()
+    assert pair.b.next_item(incoming) is None
+    pair.b.reply(incoming, Response())
+    pair.run()
+    assert pair.b._inbox._free == DEFAULT.pool
+    assert not pair.b._inbox._waiting
+    assert call.flow.sending is None
+
+
+def test_item_too_large() -> None:
+    pair, call, _ = opened()
+    with pytest.raises(Refused, match="takes at most"):
+        pair.a.send_item(call, bytes(DEFAULT.max_payload + 1), lambda: None)
+    item = frames.Item(payload_size=DEFAULT.max_payload + 1)
+    pair.b.receive(frames.frame("item", item, call.flow.id))
+    pair.run()
+    answer = next(e.response for e in pair.events[pair.a] if isinstance(e, Answered))
+    assert answer.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    (
+        lambda end, id: [
+            end.receive(frames.frame("item", frames.Item(payload=bytes(INLINE)), id))
+            for _ in range(3)
+        ],
+        lambda end, id: end.receive(
+            frames.frame("item", frames.Item(payload=bytes(INLINE + 1)), id)
+        ),
+        lambda end, id: end.receive(
+            frames.frame("item", frames.Item(payload=b"x", payload_size=3), id)
+        ),
+        lambda end, id: [
+            end.receive(frames.frame("item", frames.Item(payload_size=100_000), id)),
+            end.receive(frames.frame("item", frames.Item(payload=b"x"), id)),
+        ],
+        lambda end, id: [end.receive(frames.frame("end", frames.End(), id)) for _ in range(2)],
+        lambda end, id: [
+            end.receive(frames.frame("end", frames.End(), id)),
+            end.receive(frames.frame("item", frames.Item(payload=b"x"), id)),
+        ],
+    ),
+    ids=("window", "inline", "both", "inside", "two-ends", "after-end"),
+)
+def test_items_against_the_rules(break_it: Any) -> None:
+    pair, call, _ = opened()
+    with pytest.raises(ProtocolError):
+        break_it(pair.b, call.flow.id)
+
+
+def test_items_for_a_call_that_takes_none() -> None:
+    pair = Pair()
+    pair.run()
+    call = pair.a.call(Request("/f/call", "msgpack"), None)
+    pair.run()
+    for end in (pair.a, pair.b):
+        with pytest.raises(ProtocolError, match="takes none"):
+            end.receive(frames.frame("item", frames.Item(payload=b"x"), call.flow.id))
+
+
+def test_cancel_within_an_item() -> None:
+    pair, call, incoming = opened()
+    pair.a.send_item(call, bytes(1 << 20), lambda: None)
+    pair.run()
+    pair.a.cancel(call)
+    pair.run()
+    assert any(isinstance(e, Cancelled) for e in pair.events[pair.b])
+    assert incoming.flow.arriving is None
+    assert pair.b._inbox._free == DEFAULT.pool

@@ -105,12 +105,15 @@ class Core:
         if wire is not None:
             wire.announce(self.registry.difference(exported.methods))
 
-    def bind(self, call: Incoming, wire: Wire) -> Bound | Response:
+    def one_of_stream(self, call: Incoming) -> bool:
+        """Whether the only request message of a call comes as an item."""
+        function = self.registry.find(call.request.method)
+        return call.request.streaming and function is not None and not function.takes_stream
+
+    def bind(self, call: Incoming, wire: Wire, messages: Any) -> Bound | Response:
         """Fit a call of the peer to what it calls, or say why it cannot be made."""
-        hello = wire.peer
-        return bind(
-            call.request, self.registry.find(call.request.method), hello.label or hello.host_id
-        )
+        hello, function = wire.peer, self.registry.find(call.request.method)
+        return bind(call.request, function, hello.label or hello.host_id, messages)
 
     def request(self, path: str, options: Options, args: Any, kwargs: Any) -> Request:
         """A call to the peer. Raises EncodeError."""

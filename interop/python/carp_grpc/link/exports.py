@@ -13,7 +13,7 @@ from ..typed import MessageCodec, streams
 from . import frames
 
 if TYPE_CHECKING:
-    from google.protobuf.descriptor import ServiceDescriptor
+    from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,16 +23,32 @@ class Function:
     call: Callable[..., Any]
     signature: inspect.Signature | None
     is_async: bool
-    codec: MessageCodec | None  # the only one of a generated service's method
+    codec: MessageCodec | None = None  # the only one of a generated service's method
+    takes_stream: bool = False  # its argument is an iterator of request messages
+    gives_stream: bool = False  # what it returns is an iterator of reply messages
 
     @classmethod
-    def of(cls, call: Callable[..., Any], codec: MessageCodec | None = None) -> Function:
-        """The function of a callable, examined once."""
-        try:
-            signature = inspect.signature(call)
-        except ValueError:  # some built-in functions have none
-            signature = None
-        return cls(call, signature, inspect.iscoroutinefunction(call), codec)
+    def of(cls, call: Callable[..., Any]) -> Function:
+        """The function of a callable, examined once. A generator function gives a stream."""
+        is_async = inspect.iscoroutinefunction(call) or inspect.isasyncgenfunction(call)
+        gives = inspect.isgeneratorfunction(call) or inspect.isasyncgenfunction(call)
+        return cls(call, _signature(call), is_async, gives_stream=gives)
+
+    @classmethod
+    def of_service(cls, call: Callable[..., Any], method: MethodDescriptor) -> Function:
+        """The function of a generated service's method.
+
+        Raises:
+            TypeError: the method gives a stream, which a coroutine function cannot.
+        """
+        takes, gives = streams(method)
+        if gives and inspect.iscoroutinefunction(call):
+            raise TypeError(
+                f"export {method.full_name}: it gives a stream, which is an asynchronous "
+                "generator's to do; this is a coroutine function"
+            )
+        is_async = inspect.iscoroutinefunction(call) or inspect.isasyncgenfunction(call)
+        return cls(call, _signature(call), is_async, MessageCodec(method), takes, gives)
 
     def check(self, args: list[Any], kwargs: dict[str, Any]) -> None:
         """Raise TypeError if the function cannot take the arguments.
@@ -113,7 +129,7 @@ class Registry:
         """An Export message for each service: names that share one are announced as one."""
         services: dict[str, Any] = {}
         for exported in self._by_name.values():
-            for path in exported.methods:
+            for path, function in exported.methods.items():
                 service = _service(path)
                 export = services.get(service)
                 if export is None:
@@ -123,7 +139,11 @@ class Registry:
                         version=exported.version,
                         metadata=exported.metadata,
                     )
-                export.methods.add(name=path.rpartition("/")[2])
+                export.methods.add(
+                    name=path.rpartition("/")[2],
+                    client_streaming=function.takes_stream,
+                    server_streaming=function.gives_stream,
+                )
         return services
 
 
@@ -145,8 +165,6 @@ def examine(thing: object, name: str | None, version: str, metadata: Mapping[str
         )
     if callable(thing) and _is_function(thing):
         name = name or str(getattr(thing, "__name__", ""))
-        if _streams(thing):
-            raise TypeError(f"export {name!r}: it gives a stream, which links do not carry")
         functions = {names.path(name): Function.of(thing)}
         kind = "KIND_SERVICE" if "." in name else "KIND_FUNCTION"
         return Exported(name, functions, {}, metadata, version, kind)
@@ -172,14 +190,11 @@ def examine_service(
         call = getattr(servicer, method.name, None)
         if not callable(call):
             skipped[method.name] = "there is no method of this name"
-        elif any(streams(method)):
-            skipped[method.name] = "it is a stream, which links do not carry"
         else:
-            methods[f"/{service.full_name}/{method.name}"] = Function.of(call, MessageCodec(method))
+            methods[f"/{service.full_name}/{method.name}"] = Function.of_service(call, method)
     if not methods:
         raise TypeError(
-            f"export {service.full_name}: {type(servicer).__name__} has none of its methods, "
-            f"or only streams"
+            f"export {service.full_name}: {type(servicer).__name__} has none of its methods"
         )
     return Exported(service.full_name, methods, skipped, metadata, version, "KIND_GRPC")
 
@@ -203,12 +218,13 @@ def _methods(thing: object, name: str) -> tuple[dict[str, Function], dict[str, s
         declared = inspect.getattr_static(type(thing), attribute)
         if not isinstance(declared, (types.FunctionType, staticmethod, classmethod)):
             skipped[attribute] = "it is not a method"
-        elif _streams(getattr(thing, attribute)):
-            skipped[attribute] = "it gives a stream, which links do not carry"
         else:
             methods[f"/{name}/{attribute}"] = Function.of(getattr(thing, attribute))
     return methods, skipped
 
 
-def _streams(thing: object) -> bool:
-    return inspect.isgeneratorfunction(thing) or inspect.isasyncgenfunction(thing)
+def _signature(call: Callable[..., Any]) -> inspect.Signature | None:
+    try:
+        return inspect.signature(call)
+    except ValueError:  # some built-in functions have none
+        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -72,6 +73,8 @@ class Request:
     timeout: float | None = None
     instance: str = ""
     one_way: bool = False
+    streaming: bool = False  # the request messages are items
+    takes_items: bool = False  # the response messages are to be items
 
 
 @dataclasses.dataclass
@@ -92,6 +95,8 @@ class Outgoing:
 
     flow: Flow
     owner: Any
+    takes_items: bool = False
+    failure: Response | None = None  # what this end makes of the call, whatever the peer says
     started: bool = False  # its frame has been taken
 
 
@@ -102,6 +107,7 @@ class Incoming:
     flow: Flow
     request: Request
     owner: Any = None
+    stir: Callable[[], None] | None = None  # told that something of the call has come
     held: int = 0  # what its payload takes of the pool
     cancelled: bool = False  # the peer is no longer interested
     answered: bool = False

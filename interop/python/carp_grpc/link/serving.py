@@ -61,14 +61,24 @@ class Bound:
     kwargs: dict[str, Any]
     codec: codecs.Codec
     context: CallContext
+    takes_items: bool  # the caller wants items, even if there is only one
 
-    def answer(self, result: Any) -> Response:
-        """The answer for what the function returned."""
+    def encode(self, result: Any) -> bytes:
+        """One message of the reply."""
         try:
-            payload = self.codec.encode_result(result)
+            return self.codec.encode_result(result)
         except errors.EncodeError as error:
             text = f"{self.context.method}: the result: {error}"
-            return Response(_Code.INTERNAL, text, REPLY_ERROR)
+            internal = _Code.INTERNAL
+            raise errors.of_code(internal)(text, code=internal, name=REPLY_ERROR) from error
+
+    def ended(self) -> Response:
+        """The answer after the last message of the reply."""
+        return Response(metadata=tuple(self.context._trailers))
+
+    def answer(self, result: Any) -> Response:
+        """The answer for what the function returned. Raises RemoteExecutionError."""
+        payload = self.encode(result)
         return Response(payload=payload, metadata=tuple(self.context._trailers))
 
     def failed(self, error: BaseException) -> Response:
@@ -79,8 +89,13 @@ class Bound:
         return response
 
 
-def bind(request: Request, function: Function | None, peer: str) -> Bound | Response:
-    """Fit a request's arguments to its function, or say why the call cannot be made."""
+def bind(
+    request: Request, function: Function | None, peer: str, messages: Any
+) -> Bound | Response:
+    """Fit a request's arguments to its function, or say why the call cannot be made.
+
+    A function that takes a stream is given `messages`.
+    """
     path = request.method
     if function is None:
         text = f"{path}: nothing of this name is exported here"
@@ -99,13 +114,27 @@ def bind(request: Request, function: Function | None, peer: str) -> Bound | Resp
             HOST_ERROR,
             metadata=(("carp-accept-codec", ",".join(known)),),
         )
+    if function.gives_stream and not request.takes_items:
+        text = f"{path}: it gives a stream, and the call is for one reply"
+        return Response(_Code.INTERNAL, text, HOST_ERROR)
     try:
-        args, kwargs = codec.decode_arguments(request.payload)
+        args: list[Any] = [messages]
+        kwargs: dict[str, Any] = {}
+        if not function.takes_stream:
+            args, kwargs = codec.decode_arguments(request.payload)
         function.check(args, kwargs)
     except (errors.DecodeError, TypeError) as error:
         return Response(_Code.INVALID_ARGUMENT, f"{path}: {error}", BIND_ERROR)
     context = CallContext(path, peer, request.metadata, request.timeout)
-    return Bound(function, args, kwargs, codec, context)
+    return Bound(function, args, kwargs, codec, context, request.takes_items)
+
+
+def no_message(error: BaseException) -> Response:
+    """The answer for a call whose only message did not come."""
+    if isinstance(error, errors.RemoteExecutionError):
+        return failure(error)
+    text = "the call ended without a message, and one is wanted"
+    return Response(_Code.INVALID_ARGUMENT, text, BIND_ERROR)
 
 
 def failure(error: BaseException) -> Response:

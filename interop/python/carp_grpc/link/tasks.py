@@ -16,7 +16,7 @@ import grpc.aio
 from .. import context, errors
 from ..names import Name, path
 from ..options import Changes, Options
-from . import frames
+from . import frames, streams
 from .core import Core, is_final
 from .exports import Exported, examine_service
 from .flow import ProtocolError
@@ -34,8 +34,9 @@ from .messages import (
     Request,
     Response,
 )
-from .serving import Bound, failure
+from .serving import Bound, failure, no_message
 from .sessions import TaskPending, TaskSession
+from .streams import BridgedMessages, TaskMessages, arun
 from .workers import Workers
 
 if TYPE_CHECKING:
@@ -335,6 +336,9 @@ class AioLink:
         if session.wire.backlog() > session.wire.most_backlog():
             raise ProtocolError("it sends, but does not read what it is sent")
         self._send(session)
+        call = session.wire.serving.get(frame.id)
+        if call is not None and call.stir is not None:
+            call.stir()
         if was_full or self._changed_state(frame):
             await self._tell()
 
@@ -362,17 +366,42 @@ class AioLink:
     # Calls of the host.
 
     def _called(self, session: TaskSession, call: Incoming) -> None:
-        bound = self._core.bind(call, session.wire)
+        messages = TaskMessages(session, call)
+        if self._core.one_of_stream(call):
+            task = asyncio.ensure_future(self._await_message(session, call, messages))
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
+        else:
+            self._begin(session, call, messages)
+
+    async def _await_message(
+        self, session: TaskSession, call: Incoming, messages: TaskMessages
+    ) -> None:
+        """Wait for the only request message of a call."""
+        try:
+            call.request.payload = await messages.first()
+        except (errors.RemoteExecutionError, EOFError) as error:
+            session.wire.reply(call, no_message(error))
+        else:
+            self._begin(session, call, messages)
+        self._send(session)
+
+    def _begin(self, session: TaskSession, call: Incoming, messages: TaskMessages) -> None:
+        bridged = BridgedMessages(messages)
+        function = self._core.registry.find(call.request.method)
+        is_async = function is not None and function.is_async
+        bound = self._core.bind(call, session.wire, messages if is_async else bridged)
         session.wire.free(call)
         if isinstance(bound, Response):
             session.wire.reply(call, bound)
             return
+        messages.bound = bound
         scope = contextvars.copy_context()
         scope.run(context._current.set, bound.context)
         if bound.function.is_async:
-            run: Awaitable[Response] | None = _as_task(bound)
+            run: Awaitable[Response] | None = arun(bound, messages)
         else:
-            run = self._on_thread(bound, scope.copy())
+            run = self._on_thread(bound, bridged, scope.copy())
         if run is None:
             text = "all threads of the Python process that serve calls are busy"
             session.wire.reply(call, Response(_Code.RESOURCE_EXHAUSTED, text))
@@ -384,7 +413,9 @@ class AioLink:
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
 
-    def _on_thread(self, bound: Bound, scope: contextvars.Context) -> Awaitable[Response] | None:
+    def _on_thread(
+        self, bound: Bound, messages: BridgedMessages, scope: contextvars.Context
+    ) -> Awaitable[Response] | None:
         """Run a plain function on a thread; None if all are busy."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Response] = loop.create_future()
@@ -394,7 +425,7 @@ class AioLink:
                 done.set_result(response)
 
         def run() -> None:
-            response = scope.run(_on_this_thread, bound)
+            response = scope.run(streams.run, bound, messages)
             with contextlib.suppress(RuntimeError):  # the loop is closed, nobody waits
                 loop.call_soon_threadsafe(settle, response)
 
@@ -410,22 +441,11 @@ class AioLink:
         self._send(session)
 
 
-async def _as_task(bound: Bound) -> Response:
-    try:
-        return bound.answer(await bound.function.call(*bound.args, **bound.kwargs))
-    except BaseException as error:  # noqa: BLE001  # whatever it is, the caller waits
-        return bound.failed(error)
-
-
-def _on_this_thread(bound: Bound) -> Response:
-    try:
-        return bound.answer(bound.function.call(*bound.args, **bound.kwargs))
-    except BaseException as error:  # noqa: BLE001  # whatever it is, the caller waits
-        return bound.failed(error)
-
-
 def _tell(call: Incoming) -> None:
     """End a task for which nobody waits any more."""
+    call.cancelled = True
+    if call.stir is not None:
+        call.stir()
     if call.owner is not None and not call.request.one_way:
         bound, task = call.owner
         bound.context._cancelled.set()

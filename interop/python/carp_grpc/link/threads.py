@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from .. import context, errors
+from .. import errors
 from ..names import Name, path
 from ..options import Changes, Options
 from . import frames
@@ -34,8 +34,9 @@ from .messages import (
     Request,
     Response,
 )
-from .serving import Bound
+from .serving import Bound, no_message
 from .sessions import ThreadPending, ThreadSession
+from .streams import ThreadMessages, run_for
 from .workers import Workers
 
 if TYPE_CHECKING:
@@ -61,7 +62,9 @@ class Link:
     It connects in the background, and again whenever the connection is lost; exports are told
     anew each time. Exported functions run on threads of the link, as many at once as `workers`
     says; calls beyond that are answered with RESOURCE_EXHAUSTED. Inside of one,
-    `carp_grpc.current()` tells about the call. A call made while there is no connection fails
+    `carp_grpc.current()` tells about the call. A generator function, asynchronous or not, gives a
+    stream; it is held up while its reader is, and closed when the reader is gone, at its next
+    yield. A call made while there is no connection fails
     with UnavailableError, unless a first attempt to connect is under way or the call was told to
     wait_for_ready. What is called passes two more threads than with a Client, which is therefore
     the better choice for a program that only calls.
@@ -147,7 +150,9 @@ class Link:
         """Export a service that is described in a .proto file, for generated stubs of the host.
 
         Each method of `servicer` that the service has is called with the request message and
-        returns the reply message; `carp_grpc.current()` tells about the call. Streams are skipped.
+        returns the reply message; `carp_grpc.current()` tells about the call. Where the service
+        says stream, it is called with an iterator of requests (which a coroutine function or
+        asynchronous generator reads with `async for`), or returns an iterator of replies.
 
         Args:
             servicer: any object.
@@ -412,9 +417,18 @@ class Link:
 
     def _serve(self, session: ThreadSession, call: Incoming) -> None:
         """Run one call of the host, on a thread of its own."""
-        bound = self._core.bind(call, session.wire)
+        messages = ThreadMessages(session, self._changed, call)
+        if self._core.one_of_stream(call):
+            try:
+                call.request.payload = messages.first()
+            except (errors.RemoteExecutionError, EOFError) as error:
+                self._reply(session, call, no_message(error))
+                return
+        bound = self._core.bind(call, session.wire, messages)
         with self._changed:
             call.owner = bound
+            if isinstance(bound, Bound):
+                messages.bound = bound
             if call.cancelled:
                 _tell(call)
             session.wire.free(call)
@@ -424,7 +438,7 @@ class Link:
             return
         if call.request.one_way:
             self._reply(session, call, Response())
-        response = _run(bound)
+        response = run_for(bound, messages)
         if not call.request.one_way:
             self._reply(session, call, response)
 
@@ -432,20 +446,6 @@ class Link:
         with self._changed:
             session.wire.reply(call, response)
             self._changed.notify_all()
-
-
-def _run(bound: Bound) -> Response:
-    """Run a function for the host."""
-    token = context._current.set(bound.context)
-    try:
-        result = bound.function.call(*bound.args, **bound.kwargs)
-        if bound.function.is_async:
-            result = asyncio.run(result)
-        return bound.answer(result)
-    except BaseException as error:  # noqa: BLE001  # whatever it is, the caller waits for an answer
-        return bound.failed(error)
-    finally:
-        context._current.reset(token)
 
 
 def _tell(call: Incoming) -> None:

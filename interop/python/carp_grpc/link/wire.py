@@ -35,6 +35,7 @@ from .messages import (
 )
 
 VERSION = 1
+STREAMS = "streams"  # this end serves calls with items
 _KNOWN_FEATURES: frozenset[str] = frozenset()
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -77,6 +78,8 @@ class Wire:
             "reply": self._take_reply,
             "chunk": self._take_chunk,
             "credit": self._take_credit,
+            "item": self._take_item,
+            "end": self._take_end,
             "cancel": self._take_cancel,
             "release": self._take_release,
             "ping": self._take_ping,
@@ -90,6 +93,7 @@ class Wire:
             label=label,
             agent=agent,
             limits=write_limits(limits),
+            features=[STREAMS],
         )
         self._hello: Any = frames.frame("hello", hello)
 
@@ -136,7 +140,12 @@ class Wire:
             codec=request.codec,
             instance=request.instance,
             one_way=request.one_way,
+            streaming=request.streaming,
+            takes_items=request.takes_items,
         )
+        if (request.streaming or request.takes_items) and STREAMS not in self.peer.features:
+            text = "the host is an older one and serves no streams on links"
+            raise Refused(grpc.StatusCode.UNIMPLEMENTED, text)
         if request.timeout is not None:
             call.timeout_ns = max(1, int(request.timeout * 1e9))
         exhausted = grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -146,7 +155,7 @@ class Wire:
         if len(request.payload) > self.peer_limits.max_payload:
             size, most = len(request.payload), self.peer_limits.max_payload
             raise Refused(exhausted, f"the request has {size} bytes, the host takes at most {most}")
-        outgoing = Outgoing(self._flow(self._next_id), owner)
+        outgoing = Outgoing(self._flow(self._next_id), owner, request.takes_items)
         self._next_id += 2
         self.calls[outgoing.flow.id] = outgoing
         self._put(call, "call", outgoing.flow, request.payload, lambda: None)
@@ -157,7 +166,7 @@ class Wire:
         if self.calls.get(call.flow.id) is not call:
             return
         self._outbox.drop_payload(call.flow)
-        self._inbox.give_up(call.flow)
+        self._inbox.drop(call.flow)
         self._outbox.put(frames.frame("cancel", frames.Cancel(), call.flow.id))
 
     def reply(self, call: Incoming, response: Response) -> None:
@@ -165,7 +174,8 @@ class Wire:
         if call.answered:
             return
         call.answered = True
-        self._inbox.give_up(call.flow)
+        self._inbox.drop(call.flow)
+        self._outbox.drop_payload(call.flow)  # an item that the caller no longer wants
         reply = frames.Reply(
             code=response.code.value[0], message=response.message, exception=response.exception
         )
@@ -187,6 +197,25 @@ class Wire:
             self.serving.pop(call.flow.id, None)
 
         self._put(reply, "reply", call.flow, payload, over)
+
+    def end_items(self, call: Outgoing) -> None:
+        """Tell the peer that the last request message of a call is out."""
+        self._outbox.put(frames.frame("end", frames.End(), call.flow.id))
+
+    def send_item(self, call: Incoming | Outgoing, data: bytes, sent: Callable[[], None]) -> None:
+        """Send a message of a call that has many; `sent` is called when it is out.
+
+        Before that, none may follow, nor the end or reply, unless the item is no longer wanted.
+        Raises Refused.
+        """
+        if len(data) > (most := self.peer_limits.max_payload):
+            text = f"the message has {len(data)} bytes, the peer takes at most {most}"
+            raise Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
+        self._outbox.put_item(call.flow, data, sent)
+
+    def next_item(self, call: Incoming | Outgoing) -> bytes | None:
+        """The peer's next message of a call that has many, or None if it is not there yet."""
+        return self._inbox.take(call.flow)
 
     def free(self, call: Incoming) -> None:
         """The payload of a call of the peer is no longer used."""
@@ -267,6 +296,8 @@ class Wire:
         self._outbox.put(frames.frame("pong", frames.Pong(token=ping.token)))
 
     def _take_call(self, id: int, call: Any) -> None:
+        if call.streaming and (call.payload or call.payload_size):
+            raise ProtocolError(f"a payload with call {id}, whose messages are items")
         if id <= self._last_id or id % 2 == self._next_id % 2:
             raise ProtocolError(f"a call with the id {id} after {self._last_id}")
         if len(call.payload) > INLINE or (call.payload and call.payload_size):
@@ -285,6 +316,8 @@ class Wire:
             timeout=call.timeout_ns / 1e9 if call.timeout_ns else None,
             instance=call.instance,
             one_way=call.one_way,
+            streaming=call.streaming,
+            takes_items=call.takes_items,
         )
         incoming = self.serving[id] = Incoming(self._flow(id), request)
         if not call.payload_size:
@@ -310,15 +343,57 @@ class Wire:
         if call.payload_size > limits.max_payload:
             size, most = call.payload_size, limits.max_payload
             return Response(exhausted, f"the request has {size} bytes, at most {most} are taken")
-        if call.streaming:
-            return Response(grpc.StatusCode.UNIMPLEMENTED, "this end takes no streams of arguments")
         return None
+
+    def _take_item(self, id: int, item: Any) -> None:
+        if len(item.payload) > INLINE or item.payload_size > MAX_WINDOW:
+            raise ProtocolError(f"an item of {item.payload_size or len(item.payload)} bytes")
+        if item.payload and item.payload_size:
+            raise ProtocolError("an item with a payload before its payload")
+        outgoing = self.calls.get(id)
+        if outgoing is not None:
+            self._take_reply_item(outgoing, item)
+            return
+        call = self.serving.get(id)
+        if call is not None and not call.request.streaming:
+            raise ProtocolError(f"an item for call {id}, which takes none")
+        if call is None or item.payload_size <= self.limits.max_payload:
+            flow = call.flow if call is not None else None
+            self._inbox.item(flow, item.payload, item.payload_size)
+            return
+        size, most = item.payload_size, self.limits.max_payload
+        text = f"a message of {size} bytes, at most {most} are taken"
+        self._inbox.item(call.flow, b"", size)
+        self.reply(call, Response(grpc.StatusCode.RESOURCE_EXHAUSTED, text))
+        call.cancelled = True
+        self._events.append(Cancelled(call))
+
+    def _take_reply_item(self, call: Outgoing, item: Any) -> None:
+        if not call.takes_items:
+            raise ProtocolError(f"an item for call {call.flow.id}, which takes none")
+        self._inbox.item(call.flow, item.payload, item.payload_size)
+        if item.payload_size > (most := self.limits.max_payload):
+            text = f"a message of {item.payload_size} bytes, this end takes at most {most}"
+            call.failure = Response(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
+            self.cancel(call)
+
+    def _take_end(self, id: int, end: Any) -> None:
+        call = self.serving.get(id)
+        if call is None:
+            return
+        if not call.request.streaming or call.flow.ended or call.flow.arriving is not None:
+            raise ProtocolError(f"an end of call {id} that is none")
+        call.flow.ended = True
 
     def _take_cancel(self, id: int, cancel: Any) -> None:
         call = self.serving.get(id)
         if call is None or call.answered:
             return
         call.cancelled = True
+        if call.request.streaming:  # the rest of an item does not come
+            self._inbox.drop(call.flow)
+            call.flow.arriving = None
+            call.flow.ended = True
         if call.flow.arriving is not None:  # nobody serves it yet, so nobody else will answer
             self.reply(call, Response(grpc.StatusCode.CANCELLED, "the caller cancelled the call"))
         else:
@@ -328,12 +403,18 @@ class Wire:
         call = self.calls.get(id)
         if call is None:  # the peer's goaway has ended it
             return
+        if call.takes_items:
+            if reply.payload or reply.payload_size:
+                raise ProtocolError(f"a payload in the reply to call {id}, which takes items")
+            self._inbox.give_up(call.flow)  # of an item whose rest does not come
+            call.flow.arriving = None
+            call.flow.ended = True
         if call.flow.arriving is not None:
             raise ProtocolError(f"two replies to call {id}")
         if len(reply.payload) > INLINE or reply.payload_size > MAX_WINDOW:
             raise ProtocolError(f"a reply of {reply.payload_size or len(reply.payload)} bytes")
         self._outbox.drop_payload(call.flow)  # the rest of a request that was answered
-        response = self._response(reply)
+        response = call.failure or self._response(reply)
         size, most = reply.payload_size, self.limits.max_payload
         if not size:
             self._finish(call, response)
