@@ -31,7 +31,15 @@ from .errors import (
     UnavailableError,
     register_error,
 )
-from .link import AioLink, AioLinkFunction, Link, LinkFunction
+from .link import (
+    AioLink,
+    AioLinkFunction,
+    Link,
+    LinkFunction,
+    RemoteFunction,
+    RemoteObject,
+    release,
+)
 from .values import CivilDateTime, Named, Ref, Timestamp
 
 __all__ = [
@@ -54,11 +62,14 @@ __all__ = [
     "PendingCall",
     "Ref",
     "RemoteExecutionError",
+    "RemoteFunction",
+    "RemoteObject",
     "ReplyStream",
     "Timestamp",
     "UnavailableError",
     "current",
     "register_error",
+    "release",
 ]
 
 __version__ = "0.1.0"

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -150,8 +151,17 @@ def civil(whole: dt.datetime, nanosecond: int) -> dt.datetime | CivilDateTime:
     return whole.replace(microsecond=nanosecond // 1000)
 
 
+_seen = threading.local()
+
+
+def refs_seen() -> int:
+    """How many references this thread has decoded: whether there are any in a value."""
+    return int(getattr(_seen, "count", 0))
+
+
 def ref(cls: str, id: str, host: str) -> Ref:
     """A reference from the wire. Raises DecodeError."""
+    _seen.count = refs_seen() + 1
     try:
         return Ref(cls, id, host)
     except ValueError as error:

@@ -62,7 +62,9 @@ func sendAll(s grpc.ClientStream, sizes []int) error {
 	return nil
 }
 
-func receiveAll(s interface{ Recv() (*testpb.SimpleResponse, error) }) ([]any, error) {
+func receiveAll(s interface {
+	Recv() (*testpb.SimpleResponse, error)
+}) ([]any, error) {
 	var got []any
 	for {
 		reply, err := s.Recv()

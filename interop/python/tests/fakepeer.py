@@ -46,6 +46,7 @@ class FakePeer(grpc.GenericRpcHandler):
         self.hello: Any = None
         self.exports: dict[str, list[str]] = {}
         self.cancelled: list[Incoming] = []
+        self.released: list[tuple[str, int]] = []
         self.reads = threading.Event()  # while it is not set, nothing is read
         self.reads.set()
         self.answers: dict[Any, Response] = {}
@@ -138,7 +139,7 @@ class FakePeer(grpc.GenericRpcHandler):
         elif isinstance(event, Answered):
             self.answers[event.call.owner] = event.response
         elif isinstance(event, Released):
-            pass
+            self.released.extend(event.counts)
 
     # For tests.
 

@@ -121,8 +121,11 @@ def test_export_errors(link: Link) -> None:
         link.export(add, "a b")
     with pytest.raises(ValueError, match="identifiers"):
         link.export(lambda: 1)
-    with pytest.raises(TypeError, match="a class cannot"):
-        link.export(Counter)
+    link.export(Counter)
+    with pytest.raises(ValueError, match="the class 'Counter' already"):
+        link.export(Counter, "Counter2")
+    with pytest.raises(ValueError, match="one identifier"):
+        link.export(Link, "a.Link")
     with pytest.raises(TypeError, match="no public method"):
         link.export(3)
     with pytest.raises(ValueError, match="nothing is exported"):

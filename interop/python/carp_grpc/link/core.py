@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import grpc
@@ -13,7 +13,8 @@ import grpc
 from .. import codecs, errors, forks, targets
 from ..options import TYPED, Options
 from .exports import Exported, Registry, examine
-from .messages import Incoming, Limits, Outgoing, Request, Response
+from .messages import Incoming, Limits, Outgoing, Released, Request, Response
+from .objects import Passing
 from .serving import Bound, bind
 from .wire import Wire
 
@@ -49,6 +50,8 @@ class Core:
         channel_options: Iterable[tuple[str, Any]],
         limits: Limits | None,
         options: Options,
+        invoke: Callable[..., Any],
+        give_back: Callable[[str], None],
     ) -> None:
         if options.codec == TYPED:
             raise ValueError("a link carries dynamic calls; codec 'proto' is for a Client")
@@ -61,6 +64,7 @@ class Core:
         self.host_id = secrets.token_hex(16)
         self.nonce = secrets.token_bytes(16)
         self.registry = Registry()
+        self.passing = Passing(invoke, give_back, self.host_id, options)
         self.born = forks.generation()
         self._failures = 0
 
@@ -92,6 +96,12 @@ class Core:
     def add(self, exported: Exported, wire: Wire | None) -> Exported:
         """Export what was examined and tell the peer."""
         self.registry.add(exported)
+        if exported.cls is not None:
+            try:
+                self.passing.add_class(exported.cls, exported.name)
+            except ValueError:
+                self.registry.remove(exported.name)
+                raise
         if wire is not None:
             wire.announce(self.registry.difference(exported.methods))
         return exported
@@ -102,6 +112,8 @@ class Core:
             exported = self.registry.remove(name)
         except KeyError:
             raise ValueError(f"unexport {name!r}: nothing is exported under this name") from None
+        if exported.cls is not None:
+            del self.passing.classes[exported.cls]
         if wire is not None:
             wire.announce(self.registry.difference(exported.methods))
 
@@ -113,14 +125,20 @@ class Core:
     def bind(self, call: Incoming, wire: Wire, messages: Any) -> Bound | Response:
         """Fit a call of the peer to what it calls, or say why it cannot be made."""
         hello, function = wire.peer, self.registry.find(call.request.method)
-        return bind(call.request, function, hello.label or hello.host_id, messages)
+        return bind(call.request, function, hello.label or hello.host_id, messages, self.passing)
 
-    def request(self, path: str, options: Options, args: Any, kwargs: Any) -> Request:
+    def request(
+        self, path: str, options: Options, args: Any, kwargs: Any, instance: str = ""
+    ) -> Request:
         """A call to the peer. Raises EncodeError."""
+        codec = codecs.lookup(options.codec)
+        payload, lent = self.passing.encode_arguments(codec, args, kwargs)
         return Request(
             method=path,
             codec=options.codec,
-            payload=codecs.lookup(options.codec).encode_arguments(args, kwargs),
+            payload=payload,
+            instance=instance,
+            lent=lent,
             metadata=options.metadata,
             timeout=options.timeout,
             one_way=options.one_way,
@@ -128,10 +146,13 @@ class Core:
 
     def result(self, request: Request, response: Response) -> Any:
         """The result of a call to the peer, or its error raised."""
+        self.passing.end(request.lent, response.metadata)
+        request.lent = ()
         if response.code is grpc.StatusCode.OK:
             if request.one_way:
                 return None
-            return codecs.lookup(request.codec).decode_result(response.payload)
+            decode = codecs.lookup(request.codec).decode_result
+            return self.passing.decode(decode, response.payload)
         error = errors.of_code(response.code)(
             response.message,
             code=response.code,
@@ -142,6 +163,11 @@ class Core:
             trailers=response.metadata,
         )
         raise errors.raised(error)
+
+    def released(self, event: Released) -> None:
+        """The peer has given references back."""
+        for id, count in event.counts:
+            self.passing.holdings.take(id, count)
 
     def failure(self, code: grpc.StatusCode, text: str, path: str) -> BaseException:
         """An error that this end makes."""

@@ -26,6 +26,7 @@ class Function:
     codec: MessageCodec | None = None  # the only one of a generated service's method
     takes_stream: bool = False  # its argument is an iterator of request messages
     gives_stream: bool = False  # what it returns is an iterator of reply messages
+    instance: bool = False  # it is a method, and its object comes with the call
 
     @classmethod
     def of(cls, call: Callable[..., Any]) -> Function:
@@ -49,6 +50,10 @@ class Function:
             )
         is_async = inspect.iscoroutinefunction(call) or inspect.isasyncgenfunction(call)
         return cls(call, _signature(call), is_async, MessageCodec(method), takes, gives)
+
+    def of_object(self, thing: object) -> Function:
+        """The function for one object, of a method of its class."""
+        return Function.of(getattr(thing, self.call.__name__))
 
     def check(self, args: list[Any], kwargs: dict[str, Any]) -> None:
         """Raise TypeError if the function cannot take the arguments.
@@ -75,6 +80,7 @@ class Exported:
     metadata: Mapping[str, str]
     version: str
     kind: str  # as in carp.v1.Export.Kind
+    cls: type | None = None  # the class, if it is one
 
 
 class Registry:
@@ -143,6 +149,7 @@ class Registry:
                     name=path.rpartition("/")[2],
                     client_streaming=function.takes_stream,
                     server_streaming=function.gives_stream,
+                    instance=function.instance,
                 )
         return services
 
@@ -159,10 +166,7 @@ def examine(thing: object, name: str | None, version: str, metadata: Mapping[str
         ValueError: the name is none.
     """
     if isinstance(thing, type):
-        raise TypeError(
-            f"export {thing.__name__}: a class cannot be exported; export an object of it, "
-            "or a function that makes one"
-        )
+        return _examine_class(thing, name or thing.__name__, version, metadata)
     if callable(thing) and _is_function(thing):
         name = name or str(getattr(thing, "__name__", ""))
         functions = {names.path(name): Function.of(thing)}
@@ -174,6 +178,30 @@ def examine(thing: object, name: str | None, version: str, metadata: Mapping[str
     if not methods:
         raise TypeError(f"export {name!r}: {type(thing).__name__} has no public method")
     return Exported(name, methods, skipped, metadata, version, "KIND_SERVICE")
+
+
+def _examine_class(cls: type, name: str, version: str, metadata: Mapping[str, str]) -> Exported:
+    constructor = names.path(name).rpartition("/")[0] + "/call"
+    if "." in name:
+        raise ValueError(f"export {name!r}: the name of a class is one identifier")
+    methods: dict[str, Function] = {}
+    skipped: dict[str, str] = {}
+    for attribute in dir(cls):
+        if attribute.startswith("_"):
+            continue
+        declared = inspect.getattr_static(cls, attribute)
+        path = f"/{name}/{attribute}"
+        if path == constructor:
+            skipped[attribute] = "it has the name of the constructor"
+        elif isinstance(declared, types.FunctionType):
+            function = Function.of(declared)
+            methods[path] = dataclasses.replace(function, instance=True)
+        elif isinstance(declared, (staticmethod, classmethod)):
+            methods[path] = Function.of(getattr(cls, attribute))
+        else:
+            skipped[attribute] = "it is not a method"
+    methods[constructor] = Function.of(cls)
+    return Exported(name, methods, skipped, metadata, version, "KIND_CLASS", cls)
 
 
 def examine_service(

@@ -75,6 +75,7 @@ class Request:
     one_way: bool = False
     streaming: bool = False  # the request messages are items
     takes_items: bool = False  # the response messages are to be items
+    lent: tuple[str, ...] = ()  # functions among the arguments, by id: until the call has ended
 
 
 @dataclasses.dataclass

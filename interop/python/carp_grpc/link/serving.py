@@ -29,6 +29,7 @@ from .. import codecs, errors
 from ..context import CallContext
 from .exports import Function
 from .messages import Request, Response
+from .objects import CALLBACK, Passing
 
 _log = logging.getLogger("carp_grpc")
 
@@ -45,6 +46,7 @@ _CODES: tuple[tuple[type[BaseException], grpc.StatusCode], ...] = (
 )
 
 # The type names of errors that a host makes itself.
+RELEASED = "carp.ReleasedError"
 BIND_ERROR, HOST_ERROR, REPLY_ERROR = "carp.BindError", "carp.HostError", "carp.ReplyError"
 
 # A text and what goes with it must fit into HTTP/2 headers on the way to clients beyond the link.
@@ -62,11 +64,12 @@ class Bound:
     codec: codecs.Codec
     context: CallContext
     takes_items: bool  # the caller wants items, even if there is only one
+    passing: Passing
 
     def encode(self, result: Any) -> bytes:
         """One message of the reply."""
         try:
-            return self.codec.encode_result(result)
+            return self.passing.encode_result(self.codec.encode_result, result)
         except errors.EncodeError as error:
             text = f"{self.context.method}: the result: {error}"
             internal = _Code.INTERNAL
@@ -90,19 +93,17 @@ class Bound:
 
 
 def bind(
-    request: Request, function: Function | None, peer: str, messages: Any
+    request: Request, function: Function | None, peer: str, messages: Any, passing: Passing
 ) -> Bound | Response:
     """Fit a request's arguments to its function, or say why the call cannot be made.
 
     A function that takes a stream is given `messages`.
     """
     path = request.method
-    if function is None:
-        text = f"{path}: nothing of this name is exported here"
-        return Response(_Code.UNIMPLEMENTED, text, HOST_ERROR)
-    if request.instance:
-        text = f"{path}: there is no object {request.instance!r} here"
-        return Response(_Code.NOT_FOUND, text, HOST_ERROR)
+    found = _find(request, function, passing)
+    if isinstance(found, Response):
+        return found
+    function = found
     known: dict[str, codecs.Codec] = {c.name: c for c in map(codecs.lookup, codecs.names())}
     if function.codec is not None:
         known = {function.codec.name: function.codec}
@@ -121,12 +122,32 @@ def bind(
         args: list[Any] = [messages]
         kwargs: dict[str, Any] = {}
         if not function.takes_stream:
-            args, kwargs = codec.decode_arguments(request.payload)
+            args, kwargs = passing.decode(codec.decode_arguments, request.payload)
         function.check(args, kwargs)
     except (errors.DecodeError, TypeError) as error:
         return Response(_Code.INVALID_ARGUMENT, f"{path}: {error}", BIND_ERROR)
     context = CallContext(path, peer, request.metadata, request.timeout)
-    return Bound(function, args, kwargs, codec, context, request.takes_items)
+    return Bound(function, args, kwargs, codec, context, request.takes_items, passing)
+
+
+def _find(request: Request, function: Function | None, passing: Passing) -> Function | Response:
+    """The function that a call is for, of its object if it names one."""
+    path = request.method
+    if function is None and path != CALLBACK:
+        text = f"{path}: nothing of this name is exported here"
+        return Response(_Code.UNIMPLEMENTED, text, HOST_ERROR)
+    if function is not None and not function.instance:
+        return function
+    if not request.instance:
+        text = f"{path} is a method of an object, and the call names none"
+        return Response(_Code.INVALID_ARGUMENT, text, HOST_ERROR)
+    held = passing.holdings.find(request.instance)
+    if held is not None and function is None and not held.cls:
+        return Function.of(held.thing)
+    if held is not None and function is not None and held.cls == path[1:].partition("/")[0]:
+        return function.of_object(held.thing)
+    text = f"{path}: there is no such object here: it was released, or the id is of another link"
+    return Response(_Code.NOT_FOUND, text, RELEASED)
 
 
 def no_message(error: BaseException) -> Response:

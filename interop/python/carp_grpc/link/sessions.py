@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import grpc
 
-from .messages import Request, Response
+from .messages import Incoming, Request, Response
+from .serving import Bound
 from .wire import Wire
 
 
@@ -98,3 +100,24 @@ class TaskSession:
                     return
                 self.more.clear()
                 await self.more.wait()
+
+
+def time_left(deadline: float | None) -> float | None:
+    """Seconds until a deadline."""
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+def check_no_loop() -> None:
+    """Raise RuntimeError inside a running event loop."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError("a Link blocks, and would block the event loop here: use AioLink")
+
+
+def tell_gone(call: Incoming) -> None:
+    """Tell a running function, or one about to run, that nobody waits for it any more."""
+    call.cancelled = True
+    if isinstance(call.owner, Bound):
+        call.owner.context._cancelled.set()

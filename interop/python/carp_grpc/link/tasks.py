@@ -31,6 +31,7 @@ from .messages import (
     Opened,
     Outgoing,
     Refused,
+    Released,
     Request,
     Response,
 )
@@ -79,7 +80,11 @@ class AioLink:
         **options: Unpack[Changes],
     ) -> None:
         loop = asyncio.get_running_loop()
-        self._core = Core(target, label, channel_options, limits, Options().changed(options))
+        self._loop = loop
+        changed = Options().changed(options)
+        self._core = Core(
+            target, label, channel_options, limits, changed, self._invoke, self._give_back
+        )
         self._credentials = credentials
         self._session: TaskSession | None = None
         self._connecting = True
@@ -216,6 +221,26 @@ class AioLink:
 
     # Calls to the host.
 
+    async def _invoke(
+        self, path: str, options: Options, args: Any, kwargs: Any, instance: str = ""
+    ) -> Any:
+        self._core.check()
+        request = self._core.request(path, options, args, kwargs, instance)
+        try:
+            return await self._call(request, options)
+        finally:
+            self._core.passing.end(request.lent, ())
+
+    def _give_back(self, id: str) -> None:
+        """Give back a reference to an object of the host. Called from wherever Python collects."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._release, id)
+
+    def _release(self, id: str) -> None:
+        if self._session is not None and self._ready():
+            self._session.wire.release((id,))
+            self._send(self._session)
+
     async def _call(self, request: Request, options: Options) -> Any:
         try:
             response = await asyncio.wait_for(self._answer(request, options), options.timeout)
@@ -328,6 +353,7 @@ class AioLink:
             call.owner.fail(self._core.lost(call, why))
         for incoming in session.wire.serving.values():
             _tell(incoming)
+        self._core.passing.holdings.clear()
 
     async def _receive(self, session: TaskSession, frame: Any) -> None:
         was_full = session.wire.full()
@@ -352,6 +378,8 @@ class AioLink:
             self._called(session, event.call)
         elif isinstance(event, Cancelled):
             _tell(event.call)
+        elif isinstance(event, Released):
+            self._core.released(event)
         elif isinstance(event, Opened):
             self._core.opened()
             self._failure = None
@@ -466,6 +494,4 @@ class AioLinkFunction(Name[AioLink]):
             DecodeError: the result is malformed.
         """
         owner, options = self._owner, self._options
-        owner._core.check()
-        request = owner._core.request(path(self._name), options, args, kwargs)
-        return await owner._call(request, options)
+        return await owner._invoke(path(self._name), options, args, kwargs)

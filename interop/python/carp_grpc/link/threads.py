@@ -31,11 +31,13 @@ from .messages import (
     Opened,
     Outgoing,
     Refused,
+    Released,
     Request,
     Response,
 )
 from .serving import Bound, no_message
-from .sessions import ThreadPending, ThreadSession
+from .objects import Returner
+from .sessions import ThreadPending, ThreadSession, check_no_loop, tell_gone, time_left
 from .streams import ThreadMessages, run_for
 from .workers import Workers
 
@@ -46,7 +48,6 @@ if TYPE_CHECKING:
 __all__ = ["Link", "LinkFunction"]
 
 _log = logging.getLogger("carp_grpc")
-
 _Code = grpc.StatusCode
 
 
@@ -61,7 +62,9 @@ class Link:
 
     It connects in the background, and again whenever the connection is lost; exports are told
     anew each time. Exported functions run on threads of the link, as many at once as `workers`
-    says; calls beyond that are answered with RESOURCE_EXHAUSTED. Inside of one,
+    says; calls beyond that are answered with RESOURCE_EXHAUSTED. A function among the arguments of a
+    call is a callback: the host may call it until the call has ended. References to objects of the
+    host arrive as `RemoteObject`, its callbacks as `RemoteFunction`. Inside of one,
     `carp_grpc.current()` tells about the call. A generator function, asynchronous or not, gives a
     stream; it is held up while its reader is, and closed when the reader is gone, at its next
     yield. A call made while there is no connection fails
@@ -93,7 +96,12 @@ class Link:
         limits: Limits | None = None,
         **options: Unpack[Changes],
     ) -> None:
-        self._core = Core(target, label, channel_options, limits, Options().changed(options))
+        self._returner = Returner(self._release)
+        self._returner.start()
+        changed = Options().changed(options)
+        self._core = Core(
+            target, label, channel_options, limits, changed, self._invoke, self._returner.put
+        )
         self._credentials = credentials
         # Guards all that follows, the core and the sessions' wires; never held while waiting for
         # anything but itself, nor while foreign code runs.
@@ -116,12 +124,16 @@ class Link:
         version: str = "",
         metadata: Mapping[str, str] | None = None,
     ) -> Exported:
-        """Make a function, or the public methods of an object, callable by the host.
+        """Make a function, a class, or the public methods of an object callable by the host.
+
+        A class is exported with its constructor and methods: the host makes objects, which stay
+        here, and holds references to them; when it has given all back, or the link is lost, the
+        link lets go of the object. From then on, objects of the class are passed by reference.
 
         Args:
-            thing: a function or bound method, or an object.
+            thing: a function or bound method, a class, or an object.
             name: the name at the host: identifiers joined by dots. Without it, the function's
-                own name or that of the object's class.
+                or class's own name, or that of the object's class.
             version: free text, for whoever requires it.
             metadata: whatever else they should know.
 
@@ -222,6 +234,7 @@ class Link:
             if session is not None and session.stream is not None:
                 session.stream.cancel()
         self._workers.close()
+        self._returner.close()
         if threading.current_thread() is not self._keeper:
             self._keeper.join(grace)
 
@@ -234,7 +247,7 @@ class Link:
         self._closed = True  # so that this connection is the last one
         session.finishing = True
         self._changed.notify_all()
-        self._changed.wait_for(lambda: session.ended, _left(deadline))
+        self._changed.wait_for(lambda: session.ended, time_left(deadline))
 
     def __enter__(self) -> Self:
         return self
@@ -263,6 +276,24 @@ class Link:
 
     # Calls to the host.
 
+    def _invoke(
+        self, path: str, options: Options, args: Any, kwargs: Any, instance: str = ""
+    ) -> Any:
+        self._core.check()
+        check_no_loop()
+        request = self._core.request(path, options, args, kwargs, instance)
+        try:
+            return self._call(request, options)
+        finally:
+            self._core.passing.end(request.lent, ())
+
+    def _release(self, id: str) -> None:
+        """Give back a reference to an object of the host."""
+        with self._changed:
+            if self._session is not None and self._ready():
+                self._session.wire.release((id,))
+                self._changed.notify_all()
+
     def _call(self, request: Request, options: Options) -> Any:
         deadline = None if options.timeout is None else time.monotonic() + options.timeout
         pending = ThreadPending(request)
@@ -274,7 +305,7 @@ class Link:
                 raise self._core.failure(error.code, str(error), request.method) from None
             self._changed.notify_all()
         try:
-            answered = pending.event.wait(_left(deadline))
+            answered = pending.event.wait(time_left(deadline))
         except BaseException:  # an interrupt from the keyboard, for example
             self._cancel(session, call)
             raise
@@ -301,7 +332,7 @@ class Link:
                 return not session.wire.full()
             return self._closed or not (self._connecting or options.wait_for_ready)
 
-        if not self._changed.wait_for(settled, _left(deadline)):
+        if not self._changed.wait_for(settled, time_left(deadline)):
             raise self._core.failure(
                 _Code.DEADLINE_EXCEEDED, f"not sent within {options.timeout} s", method
             )
@@ -378,7 +409,8 @@ class Link:
             for call in session.wire.calls.values():
                 call.owner.fail(self._core.lost(call, why))
             for incoming in session.wire.serving.values():
-                _tell(incoming)
+                tell_gone(incoming)
+            self._core.passing.holdings.clear()
             self._changed.notify_all()
 
     def _receive(self, session: ThreadSession, frame: Any) -> None:
@@ -395,7 +427,9 @@ class Link:
         elif isinstance(event, Called):
             self._called(session, event.call)
         elif isinstance(event, Cancelled):
-            _tell(event.call)
+            tell_gone(event.call)
+        elif isinstance(event, Released):
+            self._core.released(event)
         elif isinstance(event, Opened):
             self._core.opened()
             self._failure = None
@@ -430,7 +464,7 @@ class Link:
             if isinstance(bound, Bound):
                 messages.bound = bound
             if call.cancelled:
-                _tell(call)
+                tell_gone(call)
             session.wire.free(call)
             self._changed.notify_all()
         if isinstance(bound, Response):
@@ -448,17 +482,6 @@ class Link:
             self._changed.notify_all()
 
 
-def _tell(call: Incoming) -> None:
-    """Tell a running function, or one about to run, that nobody waits for it any more."""
-    call.cancelled = True
-    if isinstance(call.owner, Bound):
-        call.owner.context._cancelled.set()
-
-
-def _left(deadline: float | None) -> float | None:
-    return None if deadline is None else max(0.0, deadline - time.monotonic())
-
-
 class LinkFunction(Name[Link]):
     """A name exported by the host at the other end: call it, or go on to a name below it."""
 
@@ -474,14 +497,4 @@ class LinkFunction(Name[Link]):
             RuntimeError: an event loop runs in this thread, which waiting would block.
         """
         owner, options = self._owner, self._options
-        owner._core.check()
-        _check_no_loop()
-        return owner._call(owner._core.request(path(self._name), options, args, kwargs), options)
-
-
-def _check_no_loop() -> None:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    raise RuntimeError("a Link blocks, and would block the event loop here: use AioLink")
+        return owner._invoke(path(self._name), options, args, kwargs)
