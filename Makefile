@@ -1,5 +1,6 @@
-# `make help` lists the targets. Everything a target needs beyond Go, make and
-# python3 it installs itself, at pinned versions, into .tools and .venv.
+# `make help` lists the targets. Everything a target needs beyond Go, make, python3,
+# node and a C++ compiler it installs itself, at pinned versions, into .tools, .venv
+# and interop/node/node_modules.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
