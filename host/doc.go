@@ -79,7 +79,8 @@
 //   - arguments that don't fit are InvalidArgument, an unknown name or codec is
 //     Unimplemented;
 //   - a panic is Internal. What it was is told to the log and to [Hooks] of the
-//     host where it happened, never to the caller. In a generated service a panic
+//     host where it happened, never to the caller; [WithPanicCrash] has it end the
+//     process. In a generated service a panic
 //     ends the process, as in grpc-go;
 //   - no provider, or one that was lost, is Unavailable. When a process dies, the
 //     calls that it had taken fail at once.

@@ -22,6 +22,7 @@ func TestMain(m *testing.M) {
 	testproc.Main(m, map[string]testproc.Role{
 		"serve":   serveRole,
 		"connect": connectRole,
+		"crash":   crashRole,
 	})
 }
 
