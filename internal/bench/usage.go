@@ -11,13 +11,14 @@ type Usage struct {
 	Threads int           // OS threads that it has now; 0 where that can't be told
 	Mallocs uint64        // objects allocated on Go's heap
 	Bytes   uint64        // bytes allocated there
+	GCs     uint32        // collections of that heap
 }
 
 // TakeUsage reads this process's usage. It stops the world for a moment.
 func TakeUsage() Usage {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return Usage{CPU: processCPU(), Threads: threads(), Mallocs: m.Mallocs, Bytes: m.TotalAlloc}
+	return Usage{CPU: processCPU(), Threads: threads(), Mallocs: m.Mallocs, Bytes: m.TotalAlloc, GCs: m.NumGC}
 }
 
 // Since is what was used from before to u.
@@ -25,5 +26,6 @@ func (u Usage) Since(before Usage) Usage {
 	u.CPU -= before.CPU
 	u.Mallocs -= before.Mallocs
 	u.Bytes -= before.Bytes
+	u.GCs -= before.GCs
 	return u
 }

@@ -27,10 +27,11 @@ var (
 	cpu      = figure{"CPU/op", func(r bench.Result) float64 { return float64(r.CPU()) }, duration, true, false}
 	allocs   = figure{"allocs/op", func(r bench.Result) float64 { return r.Allocs() + r.ServerAllocs() }, count, false, false}
 	heap     = figure{"heap B/op", func(r bench.Result) float64 { return float64(r.Client.Bytes+r.Server.Bytes) / float64(r.Ops) }, count, true, false}
+	gcs      = figure{"GCs/1000 op", func(r bench.Result) float64 { return 1000 * float64(r.Client.GCs+r.Server.GCs) / float64(r.Ops) }, count, true, false}
 	fairness = figure{"slowest/fastest", func(r bench.Result) float64 { return float64(r.Fewest) / float64(r.Most) }, fraction, false, true}
 )
 
-var columns = []figure{p50, p99, p999, rate, cpu, allocs, heap, fairness}
+var columns = []figure{p50, p99, p999, rate, cpu, allocs, heap, gcs, fairness}
 
 // write writes a row: a line for each case, ratios to grpc-go in parentheses, and the
 // goals.
