@@ -25,6 +25,23 @@
 // several others. Announcements and calls go to linked hosts only and are not
 // passed on.
 //
+// A link that is lost is dialled again by the end that dialled it, with growing
+// waits ([WithReconnect], [WithoutReconnect]); [Link.Close] ends the wish for it, at
+// either end. Two hosts may have several links, if each dials the other: one is
+// used, and the next when that is lost. The death of a peer shows at once on one
+// machine, and over TCP within half a minute at the latest. It fails the calls that
+// the peer has, and no others.
+//
+// # Calls that fail
+//
+// A function is run at most once for a call. A call that was provably not handed to
+// it goes to another provider: the link was lost before it was sent, or the host
+// that got it is shutting down or has just taken back the export. A call that was
+// sent to a host that is lost ends with the code Unavailable, and its text says so;
+// only a method that is exported as idempotent ([WithIdempotent]) is called again,
+// if the caller asks for that ([WithRetry]). With no provider a call fails at once,
+// unless it waits for one ([WithWaitForReady]).
+//
 // # Exporting
 //
 // [Host.Export] takes a function, or a value with methods. Which signatures are
@@ -126,7 +143,8 @@
 //
 // # Shutdown
 //
-// [Host.Shutdown] tells peers, lets calls in flight finish, and closes;
+// [Host.Shutdown] tells peers, which turn to other providers, lets calls in flight
+// finish, and closes;
 // [Host.Close] closes at once. [Host.Serve] shuts down when its context ends.
 //
 // # Lock order

@@ -1,6 +1,6 @@
 // Package link is the protocol of carp.v1.Peer/Link: calls in both directions,
-// and announcements, over one stream of frames. carpgo/v1/carp.proto is its
-// reference; this package knows nothing of functions, codecs and hosts.
+// and announcements, over one stream of frames. carpgo/v1/carp.proto and
+// PROTOCOL.md are its reference; this package knows nothing of functions, codecs and hosts.
 //
 // # Parties
 //
@@ -12,23 +12,26 @@
 //
 // # Queues
 //
-// Frames that are small and bounded in number (calls, replies, credit, cancel)
-// are sent in the order in which they were queued. Payloads above
-// [MaxInline] follow their frame in chunks, which are sent only when nothing
-// else is queued, in turn for all payloads under way: a large payload delays
-// others by one chunk.
+// Announcements go first: the writer asks the host for the next one, so that what
+// changes while a peer doesn't read is merged there. Then come frames that are small
+// and bounded in number (calls, replies, credit, cancel), in the order in which they
+// were queued. Items of streams, and payloads above [MaxInline], which follow
+// their frame in chunks, are sent only when nothing else is queued, in turn for all
+// calls: a large payload delays others by one chunk.
 //
 // # Memory
 //
 // What a peer can make a Link hold is bounded by
 //
-//	calls × (MaxInline + call window + metadata) + pool
+//	calls × (2 × MaxInline + call window + metadata) + pool
 //
-// where calls counts those in flight in both directions. A large payload is
-// begun within the call's window, and gets credit for the rest when the pool has
-// room for all of it, first come first served: payloads that are half there
-// can't keep each other from being completed. A peer that doesn't read while it
-// sends is cut off when the queue of small frames exceeds a multiple of the
+// where calls counts those in flight in both directions. A call from the peer is
+// in flight until its reply has been handed to the stream, so that one that reads
+// nothing is soon refused. A large payload is begun within the call's window, and gets
+// credit for the rest when it is wanted and the pool has room for all of it, first come
+// first served: payloads that are half there can't keep each other from being
+// completed, and streams that nobody reads hold no room. A peer that doesn't read
+// while it sends is cut off when the queue of small frames exceeds a multiple of the
 // calls it may have in flight.
 //
 // # End
