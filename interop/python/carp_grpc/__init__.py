@@ -13,6 +13,8 @@ A program that also exports functions, for the host to call, opens a `Link`:
         link.export(resize)
         link.wait()
 
+`link.Log.Follow.stream("app")` iterates over what a function gives one by one.
+
 `AioClient` and `AioLink` are the same for asyncio. In a served function, `current()` tells about
 the call.
 
@@ -34,8 +36,10 @@ from .errors import (
 from .link import (
     AioLink,
     AioLinkFunction,
+    AioLinkStream,
     Link,
     LinkFunction,
+    LinkStream,
     RemoteFunction,
     RemoteObject,
     release,
@@ -47,6 +51,7 @@ __all__ = [
     "AioFunction",
     "AioLink",
     "AioLinkFunction",
+    "AioLinkStream",
     "AioReplyStream",
     "CallContext",
     "CivilDateTime",
@@ -58,6 +63,7 @@ __all__ = [
     "Function",
     "Link",
     "LinkFunction",
+    "LinkStream",
     "Named",
     "PendingCall",
     "Ref",

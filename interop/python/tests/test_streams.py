@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -13,7 +14,17 @@ from conftest import GoHost
 from fakepeer import FakePeer
 from google.protobuf import descriptor_pb2
 
-from carp_grpc import AioLink, Client, Link, codecs, current, protos
+from carp_grpc import (
+    AioLink,
+    Client,
+    DeadlineExceededError,
+    Link,
+    RemoteExecutionError,
+    UnavailableError,
+    codecs,
+    current,
+    protos,
+)
 from carp_grpc.link.messages import Outgoing, Request, Response
 
 Code = grpc.StatusCode
@@ -154,6 +165,107 @@ async def test_async_generator_that_nobody_reads_is_stopped(peer: FakePeer) -> N
         await asyncio.to_thread(peer.wait_for, lambda: caller.call.flow.receive_window <= 0)
         peer.tell(lambda wire: wire.cancel(caller.call))
         await asyncio.wait_for(closed.wait(), 30)
+
+
+class Giver:
+    """Answers one call that takes items, from the fake peer."""
+
+    def __init__(self, peer: FakePeer) -> None:
+        self.peer = peer
+        peer.handler = self.called
+        self.call: Any = None
+
+    def called(self, call: Any) -> None:
+        self.call = call
+
+    def give(self, value: Any, *, wait: bool = True) -> None:
+        self.peer.wait_for(lambda: self.call)
+        body = codecs.lookup("msgpack").encode_result(value)
+        self.peer.tell(lambda wire: wire.send_item(self.call, body, self.peer.changed.notify_all))
+        if wait:
+            self.peer.wait_for(lambda: self.call.flow.sending is None)
+
+    def end(self, code: grpc.StatusCode = Code.OK) -> None:
+        self.peer.tell(lambda wire: wire.reply(self.call, Response(code, "the end")))
+
+
+def test_taken(peer: FakePeer) -> None:
+    giver = Giver(peer)
+    with Link(peer.target, "py", timeout=60.0) as link:
+        stream = link.f.stream(1)
+        for i in range(3000):
+            giver.give(i)
+            assert next(stream) == i
+        # One for which there is no room until somebody waits for it.
+        giver.give(bytes(LARGE), wait=False)
+        peer.wait_for(lambda: giver.call.flow.send_window < 64)
+        assert len(next(stream)) == LARGE
+        giver.give("last")
+        giver.end()
+        assert list(stream) == ["last"]
+        assert list(stream) == []
+
+        stream = link.f.stream()
+        peer.wait_for(lambda: giver.call.flow.id == 3)
+        giver.give(1)
+        giver.end(Code.PERMISSION_DENIED)
+        assert next(stream) == 1
+        with pytest.raises(RemoteExecutionError, match="the end"):
+            next(stream)
+
+
+async def test_taken_aio(peer: FakePeer) -> None:
+    giver = Giver(peer)
+    async with AioLink(peer.target, "py", timeout=60.0) as link:
+        stream = await link.f.stream(1)
+        for i in range(300):
+            await asyncio.to_thread(giver.give, i)
+            assert await anext(stream) == i
+        await asyncio.to_thread(giver.give, bytes(LARGE), wait=False)
+        await asyncio.to_thread(peer.wait_for, lambda: giver.call.flow.send_window < 64)
+        assert len(await anext(stream)) == LARGE
+        giver.end(Code.PERMISSION_DENIED)
+        with pytest.raises(RemoteExecutionError, match="the end"):
+            await anext(stream)
+
+
+@pytest.mark.parametrize("how", ("with", "drop", "deadline", "abort"))
+def test_left(peer: FakePeer, how: str) -> None:
+    giver = Giver(peer)
+    with Link(peer.target, "py", timeout=60.0) as link:
+        link.wait_ready(60)
+        stream = link.f.with_options(timeout=0.2 if how == "deadline" else 60).stream()
+        giver.give(1)
+        if how == "with":
+            with stream:
+                assert next(stream) == 1
+        elif how == "drop":
+            del stream
+            gc.collect()
+        elif how == "deadline":
+            with pytest.raises(DeadlineExceededError):
+                list(stream)
+        else:
+            peer.abort()
+            with pytest.raises(UnavailableError):
+                list(stream)
+            return
+        peer.wait_for(lambda: peer.cancelled)
+
+
+async def test_left_aio(peer: FakePeer) -> None:
+    giver = Giver(peer)
+    async with AioLink(peer.target, "py", timeout=60.0) as link:
+        stream = await link.f.stream()
+        await asyncio.to_thread(giver.give, 1)
+        async with stream:
+            assert await anext(stream) == 1
+        await asyncio.to_thread(peer.wait_for, lambda: len(peer.cancelled) == 1)
+        stream = await link.f.stream()
+        await asyncio.to_thread(peer.wait_for, lambda: giver.call.flow.id == 3)
+        del stream
+        gc.collect()
+        await asyncio.to_thread(peer.wait_for, lambda: len(peer.cancelled) == 2)
 
 
 def bench_service(gohost: GoHost) -> Any:

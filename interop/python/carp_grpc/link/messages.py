@@ -99,6 +99,7 @@ class Outgoing:
     takes_items: bool = False
     failure: Response | None = None  # what this end makes of the call, whatever the peer says
     started: bool = False  # its frame has been taken
+    stir: Callable[[], None] | None = None  # told that something of the call has come
 
 
 @dataclasses.dataclass(eq=False)

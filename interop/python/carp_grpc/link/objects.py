@@ -103,22 +103,22 @@ def _key(held: Holding) -> int:
 
 
 class Returner:
-    """Hands the ids of collected references to a thread.
+    """Hands the ids of collected references, and other things to do then, to a thread.
 
     Python collects wherever it likes, also in a thread that holds the link's lock half way through
-    something; all that may be done there is to put an id into a SimpleQueue.
+    something; all that may be done there is to put something into a SimpleQueue.
     """
 
     def __init__(self, give_back: Give) -> None:
-        self._ids: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._ids: queue.SimpleQueue[str | Callable[[], None] | None] = queue.SimpleQueue()
         self._give_back = give_back
 
     def start(self) -> None:
         """Run the thread."""
         threading.Thread(target=self._run, name="carp-link-release", daemon=True).start()
 
-    def put(self, id: str) -> None:
-        """Give a reference back, soon."""
+    def put(self, id: str | Callable[[], None]) -> None:
+        """Give a reference back, or do something else, soon."""
         self._ids.put(id)
 
     def close(self) -> None:
@@ -127,7 +127,10 @@ class Returner:
 
     def _run(self) -> None:
         while (id := self._ids.get()) is not None:
-            self._give_back(id)
+            if isinstance(id, str):
+                self._give_back(id)
+            else:
+                id()
 
 
 class RemoteObject:

@@ -46,6 +46,16 @@ class ThreadSession:
         self.stream: Any = None
         self._changed = changed
 
+    def send_new(self) -> None:
+        """Send what was added since the last time. With the lock held.
+
+        Threads that wait for messages notify each other with this only when there is something:
+        otherwise they would never sleep.
+        """
+        if self.wire.added:
+            self.wire.added = False
+            self._changed.notify_all()
+
     def outgoing(self) -> Iterator[bytes]:
         """The frames to send, for as long as the session lasts. Runs on a thread of grpcio's."""
         while True:

@@ -78,14 +78,16 @@ class ThreadMessages(_Messages):
 
     def __init__(self, session: ThreadSession, changed: threading.Condition, call: Incoming):
         super().__init__(session.wire, call)
+        self._session = session
         self._changed = changed
 
     def first(self) -> bytes:
         """The only message of a call, as it came."""
         with self._changed:
             while (data := self._next()) is None:
+                self._session.send_new()
                 self._wait()
-            self._changed.notify_all()  # there may be credit to give
+            self._session.send_new()
             return data
 
     def __iter__(self) -> Self:

@@ -14,12 +14,12 @@ import grpc
 import grpc.aio
 
 from .. import context, errors
-from ..names import Name, path
 from ..options import Changes, Options
 from . import frames, streams
 from .core import Core, is_final
 from .exports import Exported, examine_service
 from .flow import ProtocolError
+from .functions import AioLinkFunction, AioLinkStream
 from .messages import (
     Answered,
     Called,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import ServiceDescriptor
     from typing_extensions import Self, Unpack
 
-__all__ = ["AioLink", "AioLinkFunction"]
+__all__ = ["AioLink"]
 
 _log = logging.getLogger("carp_grpc")
 
@@ -249,6 +249,21 @@ class AioLink:
             raise self._core.failure(_Code.DEADLINE_EXCEEDED, text, request.method) from None
         return self._core.result(request, response)
 
+    async def _open_stream(self, request: Request, options: Options) -> AioLinkStream:
+        self._core.check()
+        deadline = None if options.timeout is None else self._loop.time() + options.timeout
+        try:
+            session = await asyncio.wait_for(self._room(options, request.method), options.timeout)
+        except asyncio.TimeoutError:
+            text = f"not sent within {options.timeout} s"
+            raise self._core.failure(_Code.DEADLINE_EXCEEDED, text, request.method) from None
+        try:
+            call = session.wire.call(request, TaskPending(request))
+        except Refused as error:
+            raise self._core.failure(error.code, str(error), request.method) from None
+        self._send(session)
+        return AioLinkStream(self, session, call, deadline)
+
     async def _answer(self, request: Request, options: Options) -> Response:
         session = await self._room(options, request.method)
         pending = TaskPending(request)
@@ -362,7 +377,7 @@ class AioLink:
         if session.wire.backlog() > session.wire.most_backlog():
             raise ProtocolError("it sends, but does not read what it is sent")
         self._send(session)
-        call = session.wire.serving.get(frame.id)
+        call = session.wire.serving.get(frame.id) or session.wire.calls.get(frame.id)
         if call is not None and call.stir is not None:
             call.stir()
         if was_full or self._changed_state(frame):
@@ -478,20 +493,3 @@ def _tell(call: Incoming) -> None:
         bound, task = call.owner
         bound.context._cancelled.set()
         task.cancel()
-
-
-class AioLinkFunction(Name[AioLink]):
-    """A name exported by the host at the other end: call it and await the call."""
-
-    __slots__ = ()
-
-    async def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        """Call it over the link; awaiting gives the result.
-
-        Raises:
-            RemoteExecutionError: the call did not end with a result, for whatever reason.
-            EncodeError: an argument cannot travel.
-            DecodeError: the result is malformed.
-        """
-        owner, options = self._owner, self._options
-        return await owner._invoke(path(self._name), options, args, kwargs)

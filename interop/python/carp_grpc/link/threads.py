@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from .. import errors
-from ..names import Name, path
 from ..options import Changes, Options
 from . import frames
 from .core import Core, is_final
 from .exports import Exported, examine_service
 from .flow import ProtocolError
+from .functions import LinkFunction, LinkStream
 from .messages import (
     Answered,
     Called,
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import ServiceDescriptor
     from typing_extensions import Self, Unpack
 
-__all__ = ["Link", "LinkFunction"]
+__all__ = ["Link"]
 
 _log = logging.getLogger("carp_grpc")
 _Code = grpc.StatusCode
@@ -287,6 +287,20 @@ class Link:
         finally:
             self._core.passing.end(request.lent, ())
 
+    def _open_stream(self, request: Request, options: Options) -> LinkStream:
+        self._core.check()
+        check_no_loop()
+        deadline = None if options.timeout is None else time.monotonic() + options.timeout
+        pending = ThreadPending(request)
+        with self._changed:
+            session = self._wait_for_room(options, deadline, request.method)
+            try:
+                call = session.wire.call(request, pending)
+            except Refused as error:
+                raise self._core.failure(error.code, str(error), request.method) from None
+            self._changed.notify_all()
+        return LinkStream(self, session, call, deadline)
+
     def _release(self, id: str) -> None:
         """Give back a reference to an object of the host."""
         with self._changed:
@@ -480,21 +494,3 @@ class Link:
         with self._changed:
             session.wire.reply(call, response)
             self._changed.notify_all()
-
-
-class LinkFunction(Name[Link]):
-    """A name exported by the host at the other end: call it, or go on to a name below it."""
-
-    __slots__ = ()
-
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        """Call it over the link and wait for the result.
-
-        Raises:
-            RemoteExecutionError: the call did not end with a result, for whatever reason.
-            EncodeError: an argument cannot travel.
-            DecodeError: the result is malformed.
-            RuntimeError: an event loop runs in this thread, which waiting would block.
-        """
-        owner, options = self._owner, self._options
-        return owner._invoke(path(self._name), options, args, kwargs)

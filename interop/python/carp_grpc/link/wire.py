@@ -66,6 +66,7 @@ class Wire:
         self.serving: dict[int, Incoming] = {}
         self.left: str | None = None  # why the peer takes no more calls
         self.leaving = False
+        self.added = False  # taking a message has added credit to send
         self._next_id = 1 if opened else 2
         self._last_id = 0  # of the peer's latest call
         self._outbox = Outbox()
@@ -163,10 +164,10 @@ class Wire:
 
     def cancel(self, call: Outgoing) -> None:
         """Give up a call to the peer. It is in flight until the peer has answered all the same."""
+        self._inbox.drop(call.flow)
         if self.calls.get(call.flow.id) is not call:
             return
         self._outbox.drop_payload(call.flow)
-        self._inbox.drop(call.flow)
         self._outbox.put(frames.frame("cancel", frames.Cancel(), call.flow.id))
 
     def reply(self, call: Incoming, response: Response) -> None:
@@ -215,7 +216,10 @@ class Wire:
 
     def next_item(self, call: Incoming | Outgoing) -> bytes | None:
         """The peer's next message of a call that has many, or None if it is not there yet."""
-        return self._inbox.take(call.flow)
+        waiting = self.backlog()
+        data = self._inbox.take(call.flow)
+        self.added = self.added or self.backlog() > waiting
+        return data
 
     def free(self, call: Incoming) -> None:
         """The payload of a call of the peer is no longer used."""
