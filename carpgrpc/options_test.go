@@ -122,10 +122,11 @@ func TestMaxConnectionAge(t *testing.T) {
 			forEachTarget(t, func(t *testing.T, lis net.Listener) {
 				t.Helper()
 				serve(t, service{}, lis, carpgrpc.KeepaliveParams(keepalive.ServerParameters{
-					MaxConnectionAge: 50 * time.Millisecond, MaxConnectionAgeGrace: grace,
+					MaxConnectionAge: 200 * time.Millisecond, MaxConnectionAgeGrace: grace,
 				}))
 				cc := newClient(t, dialer.TargetOf(lis.Addr()))
-				s, err := pb.NewTestServiceClient(cc).FullDuplexCall(t.Context())
+				// On a busy machine a connection may be too old before it is ready.
+				s, err := pb.NewTestServiceClient(cc).FullDuplexCall(t.Context(), grpc.WaitForReady(true))
 				if err != nil {
 					t.Fatal(err)
 				}

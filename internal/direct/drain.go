@@ -10,9 +10,12 @@ func (c *Conn) GoAway() {
 }
 
 // Leave ends a connection on which GoAway was called and then Drained: all calls of the peer's
-// that were looked at have been answered, and it may make others elsewhere.
+// that were looked at have been answered, and it may make others elsewhere. A connection that
+// was ended meanwhile took calls with it: the peer must not make those again.
 func (c *Conn) Leave() {
-	c.control(kindGoAway, 0, 0, goAwayLast)
+	if c.Err() == nil {
+		c.control(kindGoAway, 0, 0, goAwayLast)
+	}
 	c.Close()
 }
 
