@@ -184,16 +184,8 @@ func (c *Conn) Err() error {
 // Whoever waits reads for all: the caller leads if nobody else does, and sleeps only
 // when its time for spinning is up.
 func (c *Conn) sleep(ctx context.Context, wake chan struct{}) error {
-	if c.lead.take() {
-		hit := c.leadFor(ctx, wake)
-		if hit && c.opt.Spin > 0 && c.waiting.Load() > 0 {
-			c.callWorker() // who serves all alike, and without a doorbell
-			return nil
-		}
-		c.quitLead()
-		if hit {
-			return nil
-		}
+	if c.lead.take() && c.leadOnce(ctx, wake) {
+		return nil
 	}
 	c.waiting.Add(1)
 	defer c.waiting.Add(-1)
@@ -205,6 +197,18 @@ func (c *Conn) sleep(ctx context.Context, wake chan struct{}) error {
 	case <-c.done:
 		return c.reason
 	}
+}
+
+// leadOnce is leadFor, and gives the lead up again, also if ctx, which is the user's, panics.
+func (c *Conn) leadOnce(ctx context.Context, wake chan struct{}) (hit bool) {
+	defer func() {
+		if hit && c.opt.Spin > 0 && c.waiting.Load() > 0 {
+			c.callWorker() // who serves all alike, and without a doorbell
+		} else {
+			c.quitLead()
+		}
+	}()
+	return c.leadFor(ctx, wake)
 }
 
 // rouse delivers a wake-up. A goroutine that leads for wake needs none: it looks.

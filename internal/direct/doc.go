@@ -12,7 +12,8 @@
 //
 // # Rules
 //
-//   - At every instant one party reads, or nobody does and the peer rings (lead.go).
+//   - At every instant one party reads, or nobody does and the peer rings (lead.go). Folder
+//     model runs the code in every order of its steps to show that.
 //   - Who reads never waits for room to send: control frames that don't fit are kept in
 //     bounded memory and written by the next who can (write.go).
 //   - Only a worker, with no user's frame below it on its stack, runs handlers in line, and

@@ -82,11 +82,17 @@ func (l *reading) take() bool {
 // ring once more.
 func (l *reading) claim() bool {
 	for {
-		if l.take() {
-			return true
-		}
-		if l.state.CompareAndSwap(leadHeld, leadNotified) || l.state.Load() == leadNotified {
+		switch l.state.Load() {
+		case leadNotified:
 			return false
+		case leadHeld:
+			if l.state.CompareAndSwap(leadHeld, leadNotified) {
+				return false
+			}
+		default:
+			if l.take() {
+				return true
+			}
 		}
 	}
 }

@@ -34,5 +34,5 @@
 // way round, and makes them do so in a later run.
 //
 // A run must end by itself, and must do the same each time in the same order: no
-// time, no randomness, no real blocking.
+// time, no randomness but that of [Choose], no real blocking.
 package explore

@@ -156,7 +156,7 @@ func TestLostTokenIsFound(t *testing.T) {
 			})
 			s.Go("sleeper", func() {
 				if look && !done.Load() {
-					explore.Offer(wake)
+					explore.Look(wake)
 					select {
 					case <-wake: // a token from before is of no use, or is it?
 					default:

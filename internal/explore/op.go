@@ -13,17 +13,47 @@ const (
 
 // op is the step that a thread will take next.
 type op struct {
-	object  any // a pointer: what is touched
-	kind    Kind
+	object  any         // a pointer: what is touched
+	kind    Kind        // of touching it
+	more    []touch     // and what else, by a step that waits for one of several
 	enabled func() bool // nil is always
+	silent  func() bool // it would change nothing now, so it reads; nil is never
 	where   string      // file and line, in a run that is to be printed
+}
+
+// touch is one of several objects that a step touches.
+type touch struct {
+	object any
+	kind   Kind
 }
 
 func (o op) ready() bool { return o.enabled == nil || o.enabled() }
 
 // depends tells whether the order of two steps can make a difference.
 func (o op) depends(other op) bool {
-	return o.object == other.object && (o.kind != Read || other.kind != Read)
+	if o.more == nil && other.more == nil {
+		return o.object == other.object && (o.kind != Read || other.kind != Read)
+	}
+	for _, a := range o.touches() {
+		for _, b := range other.touches() {
+			if a.object == b.object && (a.kind != Read || b.kind != Read) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (o op) touches() []touch { return append([]touch{{o.object, o.kind}}, o.more...) }
+
+// kindOn is what a step does to one of the objects that it touches.
+func (o op) kindOn(object any) Kind {
+	for _, what := range o.more {
+		if what.object == object {
+			return what.kind
+		}
+	}
+	return o.kind
 }
 
 // swaps tells whether two steps that depend on each other could both be next. One thread
@@ -43,6 +73,8 @@ func (s threads) has(id int) bool { return s&only(id) != 0 }
 // clock is a vector clock: for each thread the number of its latest step that is known
 // to come before, counted over all threads from 1.
 type clock []int
+
+func newClock() clock { return make(clock, maxThreads) }
 
 func (c clock) join(other clock) {
 	for i, n := range other {

@@ -26,21 +26,33 @@ func (e *explorer) reverseBlocked(s *Schedule) {
 // rivals are the steps of other threads that t's next step depends on, and that nothing
 // else puts before it: not what t did so far, and not a step in between.
 func (s *Schedule) rivals(t *thread) []int {
-	o := s.objects[t.op.object]
+	if t.op.more == nil {
+		return s.rivalsAt(t, t.op.object)
+	}
+	var found []int
+	for _, what := range t.op.touches() {
+		found = append(found, s.rivalsAt(t, what.object)...)
+	}
+	return found
+}
+
+// rivalsAt is rivals for one of the objects that t's next step touches.
+func (s *Schedule) rivalsAt(t *thread, object any) []int {
+	o := s.objects[object]
 	if o == nil {
 		return nil
 	}
 	var found []int
-	between := make(clock, len(s.threads)) // of the rivals found
+	between := newClock() // of the rivals found
 	for _, at := range slices.Backward(o.steps) {
 		other := &s.trace[at]
 		if other.thread == t.id || t.clock[other.thread] > at {
-			if other.kind != Read {
+			if other.kindOn(object) != Read {
 				break // it comes after all before it
 			}
 			continue
 		}
-		if !t.op.swaps(other.op) {
+		if t.op.kindOn(object) == Read && other.kindOn(object) == Read || !t.op.swaps(other.op) {
 			continue
 		}
 		// A step that has to wait may have been impossible in between: then

@@ -37,13 +37,30 @@ type node struct {
 	tried threads
 	sleep threads // need not be tried: an earlier run did what would follow
 	pick  int
+	luck  []luck // of the thread picked
 }
+
+// luck is a number that Choose gave.
+type luck struct{ got, of int }
 
 // explorer walks depth first through the orders.
 type explorer struct {
 	opt   Options
 	body  func(*Schedule)
 	nodes []node
+
+	depth  int // of the step that is taken
+	chosen int // numbers that it got
+}
+
+// choose is Choose for the step that is taken.
+func (e *explorer) choose(n int) int {
+	at := &e.nodes[e.depth]
+	if e.chosen == len(at.luck) {
+		at.luck = append(at.luck, luck{of: n})
+	}
+	e.chosen++
+	return at.luck[e.chosen-1].got
 }
 
 // Run explores a scenario. The scenario is set up by body, which is called for each run.
@@ -75,11 +92,8 @@ func Run(opt Options, body func(*Schedule)) Result {
 
 // run repeats the picks of the nodes and goes on from there, adding nodes, to the end.
 func (e *explorer) run(traced bool) (*Schedule, error) {
-	s := &Schedule{}
+	s := &Schedule{choose: e.choose, traced: traced}
 	e.body(s)
-	for _, t := range s.threads {
-		t.traced = traced
-	}
 	defer s.stop()
 	s.start()
 	known := len(e.nodes)
@@ -88,7 +102,7 @@ func (e *explorer) run(traced bool) (*Schedule, error) {
 			return s, err
 		}
 		if depth > e.opt.MaxSteps {
-			return s, fmt.Errorf("no end after %d steps", depth)
+			return s, endless(depth)
 		}
 		if depth == len(e.nodes) {
 			ready := s.ready()
@@ -102,12 +116,17 @@ func (e *explorer) run(traced bool) (*Schedule, error) {
 			}
 		}
 		pick := e.nodes[depth].pick
+		s.threads[pick].settle()
+		e.nodes[depth].ops[pick].kind = s.threads[pick].op.kind
 		if depth >= known-1 { // before, it was done in an earlier run
 			e.reverse(s, s.threads[pick])
 		}
+		e.depth, e.chosen = depth, 0
 		s.take(pick)
 	}
 }
+
+func endless(steps int) error { return fmt.Errorf("no end after %d steps", steps) }
 
 // grow adds a node for the present state. It fails if all that is possible sleeps.
 func (e *explorer) grow(s *Schedule, ready threads) bool {
@@ -148,6 +167,13 @@ func (e *explorer) grow(s *Schedule, ready threads) bool {
 func (e *explorer) back() bool {
 	for len(e.nodes) > 0 {
 		n := &e.nodes[len(e.nodes)-1]
+		for len(n.luck) > 0 {
+			last := &n.luck[len(n.luck)-1]
+			if last.got++; last.got < last.of {
+				return true
+			}
+			n.luck = n.luck[:len(n.luck)-1]
+		}
 		n.tried |= only(n.pick)
 		if left := n.todo &^ n.tried &^ n.sleep; left != 0 {
 			n.pick = bits.TrailingZeros64(uint64(left))

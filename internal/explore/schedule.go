@@ -3,6 +3,7 @@ package explore
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -16,6 +17,9 @@ type Schedule struct {
 	trace   []step
 	objects map[any]*object
 	numbers int // of objects, given so far
+
+	choose func(n int) int
+	traced bool
 }
 
 // Go adds a thread. All threads are added before the first one runs.
@@ -23,7 +27,25 @@ func (s *Schedule) Go(name string, body func()) {
 	if len(s.threads) == maxThreads {
 		panic("explore: too many threads")
 	}
-	s.threads = append(s.threads, newThread(len(s.threads), name, body))
+	s.add(name, body)
+}
+
+func (s *Schedule) add(name string, body func()) *thread {
+	t := newThread(len(s.threads), name, body)
+	t.schedule, t.traced = s, s.traced
+	s.threads = append(s.threads, t)
+	return t
+}
+
+// spawn starts a thread in the middle of a step of parent's. It need not end.
+func (s *Schedule) spawn(parent *thread, body func()) {
+	if len(s.threads) == maxThreads {
+		panic("explore: too many threads")
+	}
+	t := s.add(fmt.Sprintf("%s's %d", parent.name, len(s.threads)), body)
+	t.daemon = true
+	t.clock = append(clock(nil), parent.clock...)
+	t.step()
 }
 
 // Daemon adds a thread that need not end: it is stopped when the others have.
@@ -66,7 +88,7 @@ type object struct {
 func (s *Schedule) object(key any) *object {
 	o := s.objects[key]
 	if o == nil {
-		o = &object{reads: make(clock, len(s.threads)), write: make(clock, len(s.threads))}
+		o = &object{reads: newClock(), write: newClock()}
 		s.objects[key] = o
 	}
 	return o
@@ -75,8 +97,8 @@ func (s *Schedule) object(key any) *object {
 // start brings all threads to their first step.
 func (s *Schedule) start() {
 	s.objects = map[any]*object{}
-	for _, t := range s.threads {
-		t.clock = make(clock, len(s.threads))
+	for _, t := range slices.Clone(s.threads) {
+		t.clock = newClock()
 		t.step()
 	}
 }
@@ -94,28 +116,45 @@ func (s *Schedule) ready() threads {
 // clockOf is the clock that t's next step would have now.
 func (s *Schedule) clockOf(t *thread) clock {
 	c := append(clock(nil), t.clock...)
-	if o := s.objects[t.op.object]; o != nil {
-		c.join(o.write)
-		if t.op.kind != Read {
-			c.join(o.reads)
-		}
+	s.join(c, touch{t.op.object, t.op.kind})
+	for _, more := range t.op.more {
+		s.join(c, more)
 	}
 	c[t.id] = len(s.trace) + 1
 	return c
 }
 
+// join adds to c what comes before a step that touches an object now.
+func (s *Schedule) join(c clock, what touch) {
+	if o := s.objects[what.object]; o != nil {
+		c.join(o.write)
+		if what.kind != Read {
+			c.join(o.reads)
+		}
+	}
+}
+
 // take lets a thread take its step, and records it.
 func (s *Schedule) take(id int) {
 	t := s.threads[id]
-	o := s.object(t.op.object)
+	t.settle()
 	t.clock = s.clockOf(t)
+	s.record(t, touch{t.op.object, t.op.kind})
+	for _, more := range t.op.more {
+		s.record(t, more)
+	}
+	s.trace = append(s.trace, step{t.op, id, t.clock})
+	t.step()
+}
+
+// record adds t's next step to what was done to an object.
+func (s *Schedule) record(t *thread, what touch) {
+	o := s.object(what.object)
 	o.reads.join(t.clock)
-	if t.op.kind != Read {
+	if what.kind != Read {
 		o.write.join(t.clock)
 	}
 	o.steps = append(o.steps, len(s.trace))
-	s.trace = append(s.trace, step{t.op, id, t.clock})
-	t.step()
 }
 
 // ended tells whether all threads that have to end did.

@@ -27,12 +27,34 @@ func When(object any, kind Kind, enabled func() bool) (explored bool) {
 	if t == nil {
 		return false
 	}
-	o := op{object: object, kind: kind, enabled: enabled}
+	t.pauseAt(op{object: object, kind: kind, enabled: enabled})
+	return true
+}
+
+// TouchUnless is [Touch] for a write that changes nothing when silent says so: then it is a read.
+// silent must depend on object only.
+func TouchUnless(object any, silent func() bool) (explored bool) {
+	t := current
+	if t == nil {
+		return false
+	}
+	t.pauseAt(op{object: object, kind: Write, silent: silent})
+	return true
+}
+
+// settle decides what t's next step is, as it is about to be taken.
+func (t *thread) settle() {
+	if t.op.silent != nil && t.op.silent() {
+		t.op.kind = Read
+	}
+}
+
+// pauseAt is pause for a step of the code that called this package.
+func (t *thread) pauseAt(o op) {
 	if t.traced {
 		o.where = caller()
 	}
 	t.pause(o)
-	return true
 }
 
 // Aborted tells whether the current thread is being unwound because its run is over. It
@@ -41,8 +63,9 @@ func Aborted() bool { return current != nil && current.aborted }
 
 // thread is one thread of control of a run: a coroutine.
 type thread struct {
-	id   int
-	name string
+	id       int
+	name     string
+	schedule *Schedule
 
 	next  func() (struct{}, bool)
 	stop  func()
@@ -63,7 +86,33 @@ type thread struct {
 type (
 	abort struct{} // its run is over
 	crash struct{} // it reached its last step
+	quit  struct{} // Goexit
 )
+
+// Go starts a thread, or a goroutine outside an exploration. The thread need not end.
+func Go(body func()) {
+	t := current
+	if t == nil {
+		go body()
+		return
+	}
+	Touch(&t.schedule.threads, Write) // threads are numbered
+	if !t.aborted {
+		t.schedule.spawn(t, body)
+	}
+}
+
+// Goexit is [runtime.Goexit] for a thread.
+func Goexit() { panic(quit{}) }
+
+// Choose is for what happens by chance: it gives a number below n, and a later run gets
+// another, until there was each. It belongs to the step that was taken last.
+func Choose(n int) int {
+	if n == 1 || Aborted() {
+		return 0
+	}
+	return current.schedule.choose(n)
+}
 
 // caller is the place in the explored code that is about to take a step.
 func caller() string {
@@ -92,7 +141,8 @@ func newThread(id int, name string, body func()) *thread {
 }
 
 func (t *thread) caught(p any) {
-	if _, over := p.(abort); p == nil || over {
+	switch p.(type) {
+	case nil, abort, quit:
 		return
 	}
 	t.err = fmt.Errorf("%s panicked: %v\n%s", t.name, p, debug.Stack())
@@ -134,9 +184,10 @@ func (t *thread) mortal(body, after func()) {
 
 // step takes the thread's pending step and goes on to its next.
 func (t *thread) step() {
+	before := current // of a thread that starts t
 	current = t
 	t.next()
-	current = nil
+	current = before
 }
 
 // end unwinds a thread.

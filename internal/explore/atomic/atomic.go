@@ -21,9 +21,12 @@ func (x *Int32) Load() int32 {
 	return x.v.Load()
 }
 
+// Peek is Load without a step: for a condition of [explore.When].
+func (x *Int32) Peek() int32 { return x.v.Load() }
+
 // Store is a step that writes.
 func (x *Int32) Store(v int32) {
-	explore.Touch(x, explore.Write)
+	explore.TouchUnless(x, func() bool { return x.v.Load() == v })
 	x.v.Store(v)
 }
 
@@ -35,7 +38,7 @@ func (x *Int32) Add(d int32) int32 {
 
 // CompareAndSwap is a step that writes.
 func (x *Int32) CompareAndSwap(old, v int32) bool {
-	explore.Touch(x, explore.Write)
+	explore.TouchUnless(x, func() bool { return x.v.Load() != old })
 	return x.v.CompareAndSwap(old, v)
 }
 
@@ -50,7 +53,7 @@ func (x *Uint32) Load() uint32 {
 
 // Store is a step that writes.
 func (x *Uint32) Store(v uint32) {
-	explore.Touch(x, explore.Write)
+	explore.TouchUnless(x, func() bool { return x.v.Load() == v })
 	x.v.Store(v)
 }
 
@@ -62,13 +65,13 @@ func (x *Uint32) Add(d uint32) uint32 {
 
 // CompareAndSwap is a step that writes.
 func (x *Uint32) CompareAndSwap(old, v uint32) bool {
-	explore.Touch(x, explore.Write)
+	explore.TouchUnless(x, func() bool { return x.v.Load() != old })
 	return x.v.CompareAndSwap(old, v)
 }
 
 // Swap is a step that writes.
 func (x *Uint32) Swap(v uint32) uint32 {
-	explore.Touch(x, explore.Write)
+	explore.TouchUnless(x, func() bool { return x.v.Load() == v })
 	return x.v.Swap(v)
 }
 
@@ -83,7 +86,7 @@ func (x *Uint64) Load() uint64 {
 
 // Store is a step that writes.
 func (x *Uint64) Store(v uint64) {
-	explore.Touch(x, explore.Write)
+	explore.TouchUnless(x, func() bool { return x.v.Load() == v })
 	x.v.Store(v)
 }
 
@@ -98,14 +101,20 @@ func (x *Bool) Load() bool {
 
 // Store is a step that writes.
 func (x *Bool) Store(v bool) {
-	explore.Touch(x, explore.Write)
+	explore.TouchUnless(x, func() bool { return x.v.Load() == v })
 	x.v.Store(v)
 }
 
 // CompareAndSwap is a step that writes.
 func (x *Bool) CompareAndSwap(old, v bool) bool {
-	explore.Touch(x, explore.Write)
+	explore.TouchUnless(x, func() bool { return x.v.Load() != old })
 	return x.v.CompareAndSwap(old, v)
+}
+
+// Swap is a step that writes.
+func (x *Bool) Swap(v bool) bool {
+	explore.TouchUnless(x, func() bool { return x.v.Load() == v })
+	return x.v.Swap(v)
 }
 
 // Pointer stands in for [atomic.Pointer].
@@ -119,13 +128,13 @@ func (x *Pointer[T]) Load() *T {
 
 // Store is a step that writes.
 func (x *Pointer[T]) Store(v *T) {
-	explore.Touch(x, explore.Write)
+	explore.TouchUnless(x, func() bool { return x.v.Load() == v })
 	x.v.Store(v)
 }
 
 // CompareAndSwap is a step that writes.
 func (x *Pointer[T]) CompareAndSwap(old, v *T) bool {
-	explore.Touch(x, explore.Write)
+	explore.TouchUnless(x, func() bool { return x.v.Load() != old })
 	return x.v.CompareAndSwap(old, v)
 }
 

@@ -5,14 +5,24 @@ import (
 	"go/ast"
 	"go/token"
 	"slices"
+	"strconv"
 )
 
 // channels makes steps of channel operations:
 //
 //	<-ch                              explore.Recv(ch)
 //	select { case ch <- v: default: } explore.Offer(ch) before it
+//	select { case <-ch: default: }    explore.Look(ch) before it
+//	select { case <-a: case <-b: }    switch explore.Select(a, b) { case 0: … default: … }
+//	ch <- v                           explore.Send(ch, v)
+//	close(ch)                         explore.Close(ch)
 //
-// Those that explored code has no use for so far are errors.
+// and threads of goroutines:
+//
+//	go f(x)                           explore.Go(func() { f(x) })
+//
+// in which x must not change later. Those that explored code has no use for so far are
+// errors.
 type channels struct {
 	used bool
 	at   token.Pos // of an error
@@ -20,9 +30,8 @@ type channels struct {
 }
 
 var (
-	errSend   = errors.New("a send that may block can't be explored")
-	errGo     = errors.New("a go statement can't be explored")
-	errSelect = errors.New("a select without a default can't be explored")
+	errSend   = errors.New("a send in this place can't be explored")
+	errSelect = errors.New("a select that waits to send can't be explored")
 )
 
 func (c *channels) rewrite(file *ast.File) error {
@@ -50,8 +59,10 @@ func (c *channels) visit(n ast.Node) bool {
 		return false
 	case *ast.SendStmt:
 		c.fail(n.Pos(), errSend)
-	case *ast.GoStmt:
-		c.fail(n.Pos(), errGo)
+	case *ast.CallExpr:
+		if id, ok := n.Fun.(*ast.Ident); ok && id.Name == "close" {
+			n.Fun = c.name("Close")
+		}
 	}
 	c.exprs(n)
 	return c.err == nil
@@ -67,9 +78,25 @@ func (c *channels) fail(at token.Pos, err error) {
 func (c *channels) block(list []ast.Stmt) []ast.Stmt {
 	var out []ast.Stmt
 	for _, s := range list {
-		if sel, ok := s.(*ast.SelectStmt); ok {
-			for _, ch := range c.selected(sel) {
-				out = append(out, &ast.ExprStmt{X: c.call("Offer", ch)})
+		switch s := s.(type) {
+		case *ast.SendStmt:
+			out = append(out, &ast.ExprStmt{X: c.call("Send", s.Chan, s.Value)})
+			continue
+		case *ast.GoStmt:
+			out = append(out, c.spawn(s))
+			continue
+		case *ast.SelectStmt:
+			chans, hasDefault := c.selected(s)
+			if !hasDefault {
+				out = append(out, c.choice(s, chans))
+				continue
+			}
+			for i, ch := range chans {
+				name := "Look"
+				if _, send := s.Body.List[i].(*ast.CommClause).Comm.(*ast.SendStmt); send {
+					name = "Offer"
+				}
+				out = append(out, &ast.ExprStmt{X: c.call(name, ch)})
 			}
 		}
 		out = append(out, s)
@@ -77,10 +104,38 @@ func (c *channels) block(list []ast.Stmt) []ast.Stmt {
 	return out
 }
 
-// selected are the channels of a select that has a default.
-func (c *channels) selected(sel *ast.SelectStmt) []ast.Expr {
-	var chans []ast.Expr
-	hasDefault := false
+// spawn is what becomes of a go statement.
+func (c *channels) spawn(s *ast.GoStmt) ast.Stmt {
+	body := &ast.BlockStmt{List: []ast.Stmt{&ast.ExprStmt{X: s.Call}}}
+	f := &ast.FuncLit{Type: &ast.FuncType{Params: &ast.FieldList{}}, Body: body}
+	return &ast.ExprStmt{X: c.call("Go", f)}
+}
+
+// choice is what becomes of a select without a default.
+func (c *channels) choice(s *ast.SelectStmt, chans []ast.Expr) ast.Stmt {
+	body := &ast.BlockStmt{}
+	for i, clause := range s.Body.List {
+		clause := clause.(*ast.CommClause)
+		take := c.call("Take", chans[i])
+		var got ast.Stmt = &ast.ExprStmt{X: take}
+		switch comm := clause.Comm.(type) {
+		case *ast.AssignStmt:
+			comm.Rhs[0] = take
+			got = comm
+		case *ast.SendStmt:
+			c.fail(comm.Pos(), errSelect)
+		}
+		index := []ast.Expr{&ast.BasicLit{Kind: token.INT, Value: strconv.Itoa(i)}}
+		if i == len(chans)-1 {
+			index = nil // default, as the compiler wants it after a case that returns
+		}
+		body.List = append(body.List, &ast.CaseClause{List: index, Body: append([]ast.Stmt{got}, clause.Body...)})
+	}
+	return &ast.SwitchStmt{Switch: s.Select, Tag: c.call("Select", chans...), Body: body}
+}
+
+// selected are the channels of a select.
+func (c *channels) selected(sel *ast.SelectStmt) (chans []ast.Expr, hasDefault bool) {
 	for _, clause := range sel.Body.List {
 		switch comm := clause.(*ast.CommClause).Comm.(type) {
 		case nil:
@@ -93,10 +148,7 @@ func (c *channels) selected(sel *ast.SelectStmt) []ast.Expr {
 			chans = append(chans, comm.Rhs[0].(*ast.UnaryExpr).X)
 		}
 	}
-	if !hasDefault {
-		c.fail(sel.Pos(), errSelect)
-	}
-	return chans
+	return chans, hasDefault
 }
 
 // exprs replaces the receive operations among the expressions of n.
@@ -130,10 +182,12 @@ func (c *channels) expr(x ast.Expr) ast.Expr {
 	return x
 }
 
-func (c *channels) call(name string, ch ast.Expr) *ast.CallExpr {
+func (c *channels) call(name string, args ...ast.Expr) *ast.CallExpr {
+	return &ast.CallExpr{Fun: c.name(name), Args: args}
+}
+
+// name is a name of package explore.
+func (c *channels) name(name string) ast.Expr {
 	c.used = true
-	return &ast.CallExpr{
-		Fun:  &ast.SelectorExpr{X: ast.NewIdent(exploreName), Sel: ast.NewIdent(name)},
-		Args: []ast.Expr{ch},
-	}
+	return &ast.SelectorExpr{X: ast.NewIdent(exploreName), Sel: ast.NewIdent(name)}
 }

@@ -70,6 +70,13 @@ func f(mu *sync.Mutex, b *at.Bool, c net.Conn, in, out chan int) int {
 	default:
 		g(<-in)
 	}
+	go g(x)
+	out <- x
+	select {
+	case x = <-in:
+		close(out)
+	case <-at():
+	}
 	return x
 }
 `)
@@ -95,6 +102,20 @@ func f(mu *sync.Mutex, b *at.Bool, c net.Conn, in, out chan int) int {
 	default:
 		g(explore_.Recv(in))
 	}
+	explore_.Go(func() {
+		g(x)
+	})
+	explore_.Send(out, x)
+	switch explore_.Select(in,
+
+		at()) {
+	case 0:
+		x = explore_.Take(in)
+		explore_.Close(out)
+	default:
+		explore_.Take(at())
+	}
+
 	return x
 }
 `
@@ -118,11 +139,9 @@ func TestEdits(t *testing.T) {
 
 func TestWhatCannotBeExplored(t *testing.T) {
 	for _, stmt := range []string{
-		"ch <- 1",
-		"go f()",
 		"select { case <-ch: case ch <- 1: }",
 		"if <-ch == 1 { }",
-		"switch { case true: ch <- 1 }",
+		"for ; ; ch <- 1 { }",
 	} {
 		source := "package x\n\nfunc f(ch chan int) { " + stmt + " }\n"
 		if got, err := written(t, source); err == nil || !strings.Contains(err.Error(), "can't be explored") {

@@ -16,6 +16,9 @@ import (
 
 	// The results of this test depend on them, and may be cached as long as these
 	// don't change.
+	_ "github.com/carp-rpc/carp-go/internal/explore"
+	_ "github.com/carp-rpc/carp-go/internal/explore/atomic"
+	_ "github.com/carp-rpc/carp-go/internal/explore/sync"
 	_ "github.com/carp-rpc/carp-go/internal/shm"
 	_ "github.com/carp-rpc/carp-go/internal/shm/model/sim"
 	_ "github.com/carp-rpc/carp-go/shmconn"

@@ -1,0 +1,142 @@
+//go:build linux
+
+// Package model_test runs the exploration of the lead in package interleave, which has to be
+// compiled in a way of its own.
+package model_test
+
+import (
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/carp-rpc/carp-go/internal/explore/overlay"
+
+	// The results of this test depend on them, and may be cached as long as these
+	// don't change.
+	_ "github.com/carp-rpc/carp-go/internal/direct"
+	_ "github.com/carp-rpc/carp-go/internal/explore"
+	_ "github.com/carp-rpc/carp-go/internal/explore/atomic"
+	_ "github.com/carp-rpc/carp-go/internal/explore/sync"
+	_ "github.com/carp-rpc/carp-go/internal/shm"
+)
+
+const (
+	directDir = ".."
+	shmDir    = "../../shm"
+)
+
+// pattern selects scenarios.
+var pattern = flag.String("explore", ".", "regular expression of the scenarios that TestEveryOrder runs")
+
+// explored are the files under control.
+var explored = map[string][]string{
+	shmDir: {"ring.go", "wait.go", "words_unsafe.go", "futex_linux_unsafe.go"},
+	directDir: {
+		"conn.go", "lead.go", "worker.go", "watchdog.go", "read.go", "receive.go", "serve.go",
+		"stream.go", "table.go", "limit.go", "flow.go", "write.go",
+	},
+}
+
+// stands are the edits that replace what can't be explored: time, and what takes steps
+// where the real thing may not.
+var stands = map[string][]overlay.Edit{
+	"conn.go": {
+		{Old: "\tgo c.attend()\n", New: ""},
+		{Old: "\twaiting  atomic.Int32", New: "\twaiting atomic.Int64"}, // counts for who spins
+		{Old: "end    sync.Once ", New: "end once "},
+		{Old: "\t\"sync\"\n", New: ""},
+	},
+	"lead.go": {
+		{Old: "!l.spin.Spin(l.some)", New: "!modelSpin(l.some)"},
+		{Old: "time.Sleep(20 * time.Microsecond)", New: "c.lead.unheld()"},
+		// Who else may read.
+		{Old: "\thit       bool ", New: "\treads bool\n\thit       bool "},
+		{Old: "l.rx.Announce()\n\tn, err := l.rx.Len(1)\n", New: "l.enter()\n\tl.rx.Announce()\n\tn, err := l.rx.Len(1)\n\tl.leave()\n"},
+	},
+	"read.go": {
+		{Old: "\trx := c.lead.rx\n\tfor n < most", New: "\tc.lead.enter()\n\tdefer c.lead.leave()\n\trx := c.lead.rx\n\tfor n < most"},
+	},
+	"serve.go": {
+		{Old: "s.method.pace.took(time.Since(start))", New: "s.method.pace.took(0)"},
+		{Old: "took := time.Since(start)", New: "took := time.Duration(0)"},
+		{Old: "start := time.Now()\n\t\tc.serve(s)", New: "c.serve(s)"},
+		{Old: "start := time.Now()\n\treturned := false", New: "returned := false"},
+		{Old: "const maxIdleRunners = 64", New: "const maxIdleRunners = 0"},
+	},
+	"stream.go": {
+		// A channel of an earlier run would make a run differ.
+		{Old: "*w = wakers.Get().(chan struct{})", New: "*w = make(chan struct{}, 1)"},
+	},
+	"watchdog.go": {
+		{Old: "\t\tgo d.run()\n", New: ""},
+	},
+}
+
+// code is the overlay, with edits by file name.
+func code(t *testing.T, edits map[string][]overlay.Edit) *overlay.Overlay {
+	t.Helper()
+	var o overlay.Overlay
+	for dir, files := range explored {
+		for _, name := range files {
+			if err := o.Explore(filepath.Join(dir, name), overlay.StandIns(), append(stands[name], edits[name]...)...); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	add(t, &o, "interleave/direct.go.txt", filepath.Join(directDir, "zz_model.go"))
+	add(t, &o, "interleave/shm.go.txt", filepath.Join(shmDir, "zz_model.go"))
+	return &o
+}
+
+func add(t *testing.T, o *overlay.Overlay, from, to string) {
+	t.Helper()
+	text, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Add(to, string(text)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// run compiles the code with the edits and runs the tests that match pattern.
+func run(t *testing.T, pattern string, edits map[string][]overlay.Edit) (output string, err error) {
+	t.Helper()
+	o := code(t, edits)
+	depend(t, "interleave")
+	file, err := o.Write(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("go", "test", "-vet=off", "-tags=explore", "-overlay="+file, "-run="+pattern, "-v", "-timeout=1h", "./interleave")
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// depend makes the results of this test depend on the files of a folder that another
+// process compiles.
+func depend(t *testing.T, dir string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if _, err := os.ReadFile(filepath.Join(dir, e.Name())); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestEveryOrder: whatever the order of steps, nobody waits for ever, each frame is read, and
+// one party reads at a time.
+func TestEveryOrder(t *testing.T) {
+	out, err := run(t, *pattern, nil)
+	if err != nil || !strings.Contains(out, "--- PASS") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Log(out)
+}
