@@ -179,8 +179,9 @@ class Core:
         text = f"the link was lost {sent}: {_text(why)}"
         return self.failure(grpc.StatusCode.UNAVAILABLE, text, call.owner.request.method)
 
-    def opened(self) -> None:
+    def opened(self, hello: Any) -> None:
         """The host has answered."""
+        self.passing.peer_id = hello.host_id
         self._failures = 0
 
     def pause(self) -> float:

@@ -220,6 +220,7 @@ class Passing:
         self._give_back = give_back
         self._host_id = host_id
         self._options = options
+        self.peer_id = ""
         self.classes: dict[type, str] = {}  # those that are exported
         self._eager = False  # some of their objects could travel by value too
 
@@ -285,6 +286,8 @@ class Passing:
         if value.host == self._host_id:
             held = self.holdings.find(value.id)
             return value if held is None else held.thing
+        if value.host not in ("", self.peer_id):
+            return value  # of a third host, to which this link does not lead
         if not value.cls:
             return RemoteFunction(self._call, value, self._options)
         return RemoteObject(self._call, self._give_back, value, self._options)

@@ -396,7 +396,7 @@ class AioLink:
         elif isinstance(event, Released):
             self._core.released(event)
         elif isinstance(event, Opened):
-            self._core.opened()
+            self._core.opened(event.hello)
             self._failure = None
             self._connecting = False
             _log.info("%r: connected to host %s", self, event.hello.label or event.hello.host_id)
