@@ -52,6 +52,9 @@ func (h *Host) attempt(ctx context.Context, q *request, try func(provider) error
 	if cfg == nil {
 		cfg = &h.config.call
 	}
+	if q.to != nil {
+		return bare(try(*q.to))
+	}
 	wait := waitsForReady(q.opts, cfg.waitForReady)
 	d := q.demand
 	if d == nil {

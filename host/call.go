@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"reflect"
 	"sync"
 
 	"google.golang.org/grpc"
@@ -44,7 +45,12 @@ type call struct {
 	maxReceive int
 	counter    *counter // of what is called; nil until it is known
 
+	recv []reflect.Value // the object whose method is called, or empty
+	done func()          // lets it go, or nil
+
 	mu         sync.Mutex
+	callbacks  []*reference // functions that are arguments
+	retained   bool         // beyond the call
 	header     metadata.MD
 	headerSent bool
 	trailer    metadata.MD

@@ -68,6 +68,34 @@
 // arguments and results are encoded and decoded as for any other, so that caller
 // and function share no memory.
 //
+// # Streams
+//
+// A function that returns an iter.Seq[T], an iter.Seq2[T, error] or a <-chan T is a
+// server stream: its caller requires it with the result iter.Seq2[T, error], and
+// ranges over the values as they come. When the caller leaves the loop, or its
+// context ends, the function's iterator is stopped and the function's context ends; a
+// function that fills a channel has to watch its context. If the last parameter is an
+// iter.Seq[T] or iter.Seq2[T, error], the caller sends values; the function may return
+// before it has seen all. Neither side gets ahead of the other by more than what the
+// connection buffers. [Stream] is for streams of which nothing is known. A stream
+// that breaks off ends with an error; an iter.Seq parameter can't tell, and then the
+// call fails whatever the function returns.
+//
+// # Objects
+//
+// [Host.ExportClass] exports a constructor. Calls of it make objects, to which the
+// callers have references: an [Object], by itself or in a struct of functions.
+// References are arguments and results of other calls; they are valid on one link,
+// and are released by [Object.Release], by garbage collection, or at the link's end.
+// A client that is no host holds objects in a session: it opens the stream of a link,
+// and sends what that says in the metadata carp-session with its calls.
+//
+// # Callbacks
+//
+// A parameter that is a function is called by the callee and runs in the caller. It
+// is valid until the call ends, and longer with [Retain]. A caller without a link or
+// session can't be called back, and is refused.
+//
 // # Codecs
 //
 // Each call names its codec, and its reply uses the same: msgpack unless

@@ -9,9 +9,11 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/carp-rpc/carp-go/codecs/args"
+	"github.com/carp-rpc/carp-go/codecs/value"
 	"github.com/carp-rpc/carp-go/host/internal/bind"
 )
 
@@ -93,53 +95,152 @@ func (d *dynamicCall) sort(arguments []any) {
 	}
 }
 
-func (h *Host) callDynamic(ctx context.Context, name string, arguments []any, result reflect.Value) error {
+// dynamic is a dynamic call that is ready to be made.
+type dynamic struct {
+	request request
+	codec   args.Codec
+	passing *passing // references, or nil
+}
+
+// newDynamic prepares a call whose result, or values, are of type t, nil for none;
+// of a method of an object if that isn't nil.
+func (h *Host) newDynamic(name string, arguments []any, t reflect.Type, object *reference) (*dynamic, error) {
 	path := joinPath(splitName(name))
-	fail := func(code codes.Code, err error) error {
-		return callError(path, status.Error(code, err.Error()), nil)
+	fail := func(err error) (*dynamic, error) {
+		return nil, callError(path, status.Error(codes.InvalidArgument, err.Error()), nil)
 	}
 	if err := checkName(name); err != nil {
-		return fail(codes.InvalidArgument, err)
+		return fail(err)
 	}
-	if result.IsValid() {
-		if err := bind.CheckType(result.Type()); err != nil {
-			return fail(codes.InvalidArgument, fmt.Errorf("the result: %w", err))
+	if t != nil && !isProxy(t) {
+		if err := bind.CheckType(t); err != nil {
+			return fail(fmt.Errorf("the result: %w", err))
 		}
 	}
 	var d dynamicCall
 	d.sort(arguments)
 	cfg, err := h.callConfig(d.call)
 	if err != nil {
-		return fail(codes.InvalidArgument, err)
+		return fail(err)
 	}
 	codec := dynamicCodec(cfg.codec)
 	if codec == nil {
-		return fail(codes.InvalidArgument, fmt.Errorf("the codec %q needs the function's type; use Require, or another codec", cfg.codec))
-	}
-	body, err := codec.AppendArgs(nil, d.positional, d.named)
-	if err != nil {
-		return fail(codes.InvalidArgument, fmt.Errorf("the arguments: %w", err))
+		return fail(fmt.Errorf("the codec %q needs the function's type; use Require, or another codec", cfg.codec))
 	}
 	demand := newDemand(path)
 	demand.picker = cfg.picker
-	reply, err := h.invoke(ctx, &request{
-		path: path, codec: cfg.codec, body: body, opts: d.grpc, demand: demand, oneWay: cfg.oneWay, cfg: &cfg,
+	dyn := &dynamic{codec: codec, request: request{
+		path: path, codec: cfg.codec, opts: d.grpc, demand: demand, oneWay: cfg.oneWay, cfg: &cfg,
+	}}
+	if err := dyn.pass(h, &d, t, object); err != nil {
+		return nil, callError(path, err, nil)
+	}
+	dyn.request.body, err = codec.AppendArgs(nil, d.positional, d.named)
+	if err != nil {
+		dyn.settle(nil, err)
+		return fail(fmt.Errorf("the arguments: %w", err))
+	}
+	return dyn, nil
+}
+
+// pass decides where the call goes, if references are part of it, and puts them in
+// the place of what they stand for.
+func (d *dynamic) pass(h *Host, c *dynamicCall, t reflect.Type, object *reference) error {
+	if object != nil {
+		if err := object.usable(d.request.path); err != nil {
+			return err
+		}
+		d.request.instance, d.request.to = object.ref.ID, &object.at
+	}
+	refers := t != nil && isProxy(t)
+	c.each(func(v *reflect.Value) { refers = refers || h.refers(*v) })
+	if !refers {
+		return nil
+	}
+	if d.request.to == nil {
+		to, err := h.pickFor(d.request.demand, nil)
+		if err != nil {
+			return err
+		}
+		d.request.to = &to
+	}
+	d.passing = newPassing(*d.request.to)
+	var failed error
+	c.each(func(v *reflect.Value) {
+		if failed == nil && h.refers(*v) {
+			*v, failed = d.passing.dynamic(*v)
+		}
 	})
+	if failed != nil {
+		d.settle(nil, failed)
+		return status.Error(codes.InvalidArgument, failed.Error())
+	}
+	return nil
+}
+
+// each visits the arguments.
+func (d *dynamicCall) each(do func(*reflect.Value)) {
+	for i := range d.positional {
+		do(&d.positional[i])
+	}
+	for i := range d.named {
+		do(&d.named[i].Value)
+	}
+}
+
+// settle is that of the references.
+func (d *dynamic) settle(trailer metadata.MD, err error) {
+	if d.passing != nil {
+		d.passing.settle(trailer, err)
+	}
+}
+
+func (h *Host) callDynamic(ctx context.Context, name string, arguments []any, result reflect.Value) error {
+	var t reflect.Type
+	if result.IsValid() {
+		t = result.Type()
+	}
+	d, err := h.newDynamic(name, arguments, t, nil)
 	if err != nil {
 		return err
 	}
-	if cfg.oneWay {
+	return d.call(ctx, h, result)
+}
+
+// call makes the call.
+func (d *dynamic) call(ctx context.Context, h *Host, result reflect.Value) error {
+	reply, trailer, err := h.invokeWithTrailer(ctx, &d.request)
+	d.settle(trailer, err)
+	if err != nil {
+		return err
+	}
+	if d.request.oneWay {
 		reply.Free()
 		return nil
 	}
 	buf := contiguous(reply)
 	defer buf.Free()
-	pieces, err := codec.SplitResults(buf.ReadOnlyData(), 1)
+	pieces, err := d.codec.SplitResults(buf.ReadOnlyData(), 1)
 	if err == nil {
-		err = codec.Decode(pieces[0], result)
+		err = d.decode(pieces[0], result)
 	}
 	if err != nil {
-		return fail(codes.Internal, fmt.Errorf("the result: %w", err))
+		return callError(d.request.path, status.Errorf(codes.Internal, "the result: %v", err), nil)
 	}
 	return nil
+}
+
+func (d *dynamic) decode(piece args.Raw, result reflect.Value) error {
+	if !isProxy(result.Type()) {
+		return d.codec.Decode(piece, result)
+	}
+	var ref *value.Ref
+	if err := d.codec.Decode(piece, reflect.ValueOf(&ref).Elem()); err != nil {
+		return err
+	}
+	proxy, err := d.passing.to.arrive(ref, result.Type())
+	if err == nil {
+		result.Set(proxy)
+	}
+	return err
 }

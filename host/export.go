@@ -61,8 +61,16 @@ type Skipped struct {
 // types that marshal themselves (value.Encoder and value.Decoder, or
 // encoding.TextMarshaler and TextUnmarshaler), and slices, arrays, maps, structs
 // and pointers made of them; and any, for whatever a caller sends. There may be
-// no more than 64 parameters. Everything else is refused with the reason, before
-// any call.
+// no more than 64 parameters. Besides, legal are
+//
+//   - as the only result iter.Seq[T], iter.Seq2[T, error] or <-chan T: a stream of
+//     such values to the caller;
+//   - as the last parameter iter.Seq[T] or iter.Seq2[T, error]: a stream from it;
+//   - as a parameter a function that ends with an error: a callback;
+//   - as parameters and results pointers to classes of this host
+//     ([Host.ExportClass]), and to structs that embed [Object].
+//
+// Everything else is refused with the reason, before any call.
 //
 // Any other value is exported with its methods, those of a pointer receiver too
 // if v is a pointer: Add is called at /Name/Add. Methods with other signatures,
@@ -135,9 +143,6 @@ func (h *Host) exportAs(name string, api reflect.Type, v any, opts []ExportOptio
 	}
 	return h.exportMethods(name, rv, api, &cfg)
 }
-
-// parser reads the signatures of functions.
-func (*Host) parser() bind.Parser { return bind.Parser{} }
 
 func isNil(v reflect.Value) bool {
 	switch v.Kind() {
@@ -245,6 +250,12 @@ func (h *Host) Unexport(name string) error {
 	if err := h.exports.remove(name); err != nil {
 		return fmt.Errorf("host %q: unexport %q: %w", h.label, name, err)
 	}
+	h.classes.Range(func(t, c any) bool {
+		if c.(*class).name == name {
+			h.classes.Delete(t)
+		}
+		return true
+	})
 	return nil
 }
 

@@ -48,12 +48,14 @@ type exports struct {
 }
 
 func newExports(changed func(string)) *exports {
-	return &exports{
+	x := &exports{
 		byName:   make(map[string]*Exported),
 		services: make(map[string]*service),
 		audience: audience{links: make(map[*Link]*listener), generation: 1},
 		changed:  changed,
 	}
+	x.paths.Store(callbackPath, callbacks{})
+	return x
 }
 
 // find returns the endpoint of a path, or the error for the caller.
@@ -108,7 +110,7 @@ func (x *exports) add(e *Exported, s *service, replace bool) error {
 	if former != nil {
 		old = old.without(former)
 	}
-	if old != nil && (old.kind != carpv1.Export_KIND_SERVICE || s.kind != carpv1.Export_KIND_SERVICE) {
+	if old != nil && !old.joins(s) {
 		return fmt.Errorf("%s is exported as %s already, this would make it %s",
 			s.name, kindName(old.kind), kindName(s.kind))
 	}
@@ -152,10 +154,21 @@ func (s *service) without(e *Exported) *service {
 	return s.with(left)
 }
 
+// joins reports whether methods of both can be exported under one name: those of a
+// service, and functions of a class.
+func (s *service) joins(other *service) bool {
+	joinable := func(k carpv1.Export_Kind) bool {
+		return k == carpv1.Export_KIND_SERVICE || k == carpv1.Export_KIND_CLASS
+	}
+	return joinable(s.kind) && joinable(other.kind) && (s.kind == carpv1.Export_KIND_SERVICE || other.kind == carpv1.Export_KIND_SERVICE)
+}
+
 func kindName(k carpv1.Export_Kind) string {
 	switch k {
 	case carpv1.Export_KIND_FUNCTION:
 		return "a function"
+	case carpv1.Export_KIND_CLASS:
+		return "a class"
 	case carpv1.Export_KIND_GRPC:
 		return "a generated service"
 	}
@@ -174,6 +187,9 @@ func merged(old, s *service) *service {
 	for _, from := range []*service{old, s} {
 		maps.Copy(m.methods, from.methods)
 		maps.Copy(m.idempotent, from.idempotent)
+	}
+	if s.kind == carpv1.Export_KIND_CLASS {
+		m.kind = s.kind
 	}
 	if m.version == "" {
 		m.version = s.version

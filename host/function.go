@@ -43,10 +43,19 @@ func (f *function) serve(c *call) (err error) {
 	if err != nil {
 		return err
 	}
-	in, err := f.decode(c, codec)
+	if f.sig.Plain {
+		return f.servePlain(c, codec)
+	}
+	return f.serveSpecial(c, codec)
+}
+
+// servePlain answers a call of a function without streams and references.
+func (f *function) servePlain(c *call, codec args.Codec) error {
+	a, err := f.decode(c, codec)
 	if err != nil {
 		return err
 	}
+	in := a.Append(f.before(c.ctx, c))
 	if c.oneWay {
 		return f.post(c, in)
 	}
@@ -59,6 +68,17 @@ func (f *function) serve(c *call) (err error) {
 		return replyError(c.path, err)
 	}
 	return c.send(mem.BufferSlice{mem.SliceBuffer(body)})
+}
+
+// before is what a function takes before its arguments.
+func (f *function) before(ctx context.Context, c *call) []reflect.Value {
+	in := make([]reflect.Value, 0, 2+len(f.sig.Params))
+	in = append(in, f.recv...)
+	in = append(in, c.recv...)
+	if f.sig.Context {
+		in = append(in, reflect.ValueOf(ctx))
+	}
+	return in
 }
 
 // announce implements endpoint.
@@ -88,24 +108,19 @@ func (f *function) codec(c *call) (args.Codec, error) {
 
 // decode reads the arguments. The message is freed before the function runs: a
 // function may take long, and call back.
-func (f *function) decode(c *call, codec args.Codec) ([]reflect.Value, error) {
+func (f *function) decode(c *call, codec args.Codec) (bind.Args, error) {
 	msg, err := c.receiveOne()
 	if err != nil {
-		return nil, err
+		return bind.Args{}, err
 	}
 	buf := msg.MaterializeToBuffer(mem.DefaultBufferPool())
 	msg.Free()
 	defer buf.Free()
 	a, err := f.sig.DecodeArgs(codec, buf.ReadOnlyData())
 	if err != nil {
-		return nil, bindError(c.path, err)
+		return bind.Args{}, bindError(c.path, err)
 	}
-	in := make([]reflect.Value, 0, 2+len(f.sig.Params))
-	in = append(in, f.recv...)
-	if f.sig.Context {
-		in = append(in, reflect.ValueOf(c.ctx))
-	}
-	return a.Append(in), nil
+	return a, nil
 }
 
 // call runs the function.

@@ -40,6 +40,10 @@ type Host struct {
 	exports *exports
 	peers   *peers
 	posted  chan struct{} // holds one for each one-way call that runs
+	objects *objects
+	local   *holdings // what this host itself holds of its objects
+	classes sync.Map  // reflect.Type → *class
+	proxies sync.Map  // proxyKey → []proxyMethod
 	health  *health.Server
 	counts  counters
 	ended   struct{ closing, closed sync.Once } // what hooks are told of
@@ -86,6 +90,8 @@ func New(label string, opts ...Option) (*Host, error) {
 	h.id, h.nonce = hex.EncodeToString(id), randomBytes()
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.posted = make(chan struct{}, h.maxCalls)
+	h.objects = &objects{host: h, instances: make(map[any]*object)}
+	h.local = h.objects.newHoldings()
 	h.peers = newPeers()
 	h.exports = newExports(func(name string) { h.peers.wakeFor(name) })
 	return h, h.serveInternal()
@@ -283,6 +289,7 @@ func (h *Host) Close() error {
 		s.Stop()
 	}
 	h.tasks.Wait()
+	h.local.close()
 	h.statusOnce(&h.ended.closed, Closed)
 	return nil
 }

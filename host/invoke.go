@@ -21,8 +21,12 @@ type request struct {
 	opts   []grpc.CallOption
 	demand *demand // who may take it; nil for whoever exports the path
 	oneWay bool
-	stream *grpc.StreamDesc // of a call with many messages; see openStream
-	cfg    *callConfig      // how the call is made; nil as the host says
+	// instance is the object whose method is called, or ""; to is where it, or
+	// what else decides beforehand where the call goes, is.
+	instance string
+	to       *provider
+	stream   *grpc.StreamDesc // of a call with many messages; see openStream
+	cfg      *callConfig      // how the call is made; nil as the host says
 }
 
 // reply is the answer to a request. There may be header and trailer with an
@@ -43,6 +47,11 @@ type provider struct {
 // invoke makes a call wherever its path is exported, and returns the body of the
 // reply. The error is an *Error.
 func (h *Host) invoke(ctx context.Context, q *request) (mem.BufferSlice, error) {
+	body, _, err := h.invokeWithTrailer(ctx, q)
+	return body, err
+}
+
+func (h *Host) invokeWithTrailer(ctx context.Context, q *request) (mem.BufferSlice, metadata.MD, error) {
 	var r *reply
 	err := h.attempt(ctx, q, func(p provider) (err error) {
 		r, err = p.call(ctx, q)
@@ -52,13 +61,13 @@ func (h *Host) invoke(ctx context.Context, q *request) (mem.BufferSlice, error) 
 		return err
 	})
 	if err == nil {
-		return r.body, nil
+		return r.body, r.trailer, nil
 	}
 	var trailer metadata.MD
 	if r != nil {
 		trailer = r.trailer
 	}
-	return nil, callError(q.path, err, trailer)
+	return nil, trailer, callError(q.path, err, trailer)
 }
 
 // call makes the call at the provider. A reply with an error has the metadata
@@ -110,7 +119,7 @@ func (l *Link) callRaw(ctx context.Context, rpc grpc.ClientConnInterface, q *req
 
 // outgoing adds to a call's metadata what the other end wants to know.
 func (l *Link) outgoing(ctx context.Context, q *request) context.Context {
-	pairs := make([]string, 0, 6)
+	pairs := make([]string, 0, 8)
 	if q.codec != "" {
 		pairs = append(pairs, codecKey, q.codec)
 	}
@@ -119,6 +128,9 @@ func (l *Link) outgoing(ctx context.Context, q *request) context.Context {
 	}
 	if q.oneWay {
 		pairs = append(pairs, oneWayKey, "1")
+	}
+	if q.instance != "" {
+		pairs = append(pairs, instanceKey, q.instance)
 	}
 	if len(pairs) == 0 {
 		return ctx

@@ -41,6 +41,7 @@ type Link struct {
 
 	refused refusals
 	telling
+	objects *holdings // of this host, that the peer holds
 
 	peerState // guarded by peers.mu
 }
@@ -88,6 +89,7 @@ func (h *Host) startLink(stream link.Stream, l *Link, ended func()) error {
 	l.done = make(chan struct{})
 	l.announced = make(chan struct{})
 	l.offers = make(map[string]*offer)
+	l.objects = h.objects.newHoldings()
 	l.tunnel.ready = make(chan struct{})
 	l.frames = link.New(link.Config{
 		Opened:       l.conn != nil,
@@ -101,6 +103,7 @@ func (h *Host) startLink(stream link.Stream, l *Link, ended func()) error {
 		Announcement: func() *carpv1.Exports { return h.exports.next(l) },
 		Left:         func() { h.peers.retire(l) },
 		Tunnel:       l.openTunnel,
+		Release:      func(all []*carpv1.Released) { h.spawn(func() { l.give(all) }) },
 	})
 	if back, ok := l.grpc.(*backConn); ok {
 		back.over = l.frames.Context()
@@ -148,6 +151,7 @@ func (h *Host) endLink(l *Link, ended func()) {
 	<-l.frames.Done()
 	h.forget(l)
 	close(l.done)
+	l.objects.close()
 	label, _ := l.label()
 	h.unlinked(l)
 	h.log.Debug("a link has ended", "peer", label, "target", l.target, "err", l.Err())

@@ -100,6 +100,7 @@ func (l *Link) call(ctx context.Context, q *request) (*reply, error) {
 		Payload:  q.body,
 		Metadata: md,
 		OneWay:   q.oneWay,
+		Instance: q.instance,
 	})
 	if err != nil {
 		return nil, l.explain(err)
@@ -134,7 +135,7 @@ func (l *Link) explain(err error) error {
 func (l *Link) open(ctx context.Context, q *request) (messages, error) {
 	md, _ := metadata.FromOutgoingContext(ctx)
 	out, err := l.frames.Open(ctx, &link.Request{
-		Method: q.path, Codec: q.codec, Metadata: md,
+		Method: q.path, Codec: q.codec, Metadata: md, Instance: q.instance,
 		Payload: q.body, Streaming: q.stream.ClientStreams, TakesItems: q.stream.ServerStreams,
 	})
 	if err != nil {

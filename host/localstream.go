@@ -13,6 +13,7 @@ import (
 // localStream is a call with many messages to the same host. It is the caller's
 // messages, and localCallee the callee's wire.
 type localStream struct {
+	callFlags
 	ctx     context.Context    //nolint:containedctx // the caller's
 	inside  context.Context    //nolint:containedctx // the callee's
 	cancel  context.CancelFunc // ends inside
@@ -34,7 +35,8 @@ var (
 // openLocal opens a stream to this host itself.
 func (h *Host) openLocal(ctx context.Context, q *request) (messages, error) {
 	s := &localStream{
-		ctx: ctx, up: newPipe(), down: newPipe(),
+		callFlags: q.flags(),
+		ctx:       ctx, up: newPipe(), down: newPipe(),
 		headed: make(chan struct{}), over: make(chan struct{}),
 	}
 	s.inside, s.cancel = h.localContext(ctx)
@@ -102,6 +104,11 @@ func (s *localStream) trailer() metadata.MD {
 
 // localCallee is the callee's side of a localStream.
 type localCallee struct{ s *localStream }
+
+// local says whose references the call deals in: the host's own.
+func (localCallee) local() {}
+
+func (c localCallee) flags() callFlags { return c.s.callFlags }
 
 func (c localCallee) recv() (mem.BufferSlice, error) { return c.s.up.recv(c.s.inside) }
 

@@ -15,15 +15,18 @@ import (
 // callFlags are what a call says of itself beside its arguments. Each wire has
 // its own place for them.
 type callFlags struct {
-	oneWay bool
+	oneWay   bool
+	instance string // the object whose method is called
 }
 
 func (f callFlags) flags() callFlags { return f }
 
-func (q *request) flags() callFlags { return callFlags{oneWay: q.oneWay} }
+func (q *request) flags() callFlags { return callFlags{oneWay: q.oneWay, instance: q.instance} }
 
 // flags implements flagged.
-func (w *linkWire) flags() callFlags { return callFlags{oneWay: w.in.OneWay()} }
+func (w *linkWire) flags() callFlags {
+	return callFlags{oneWay: w.in.OneWay(), instance: w.in.Instance()}
+}
 
 // flagged is a wire that carries the flags by itself. Over gRPC they are metadata.
 type flagged interface{ flags() callFlags }
@@ -35,6 +38,9 @@ func flagsOf(ctx context.Context, w wire) callFlags {
 	var f callFlags
 	for _, v := range metadata.ValueFromIncomingContext(ctx, oneWayKey) {
 		f.oneWay = v == "1"
+	}
+	for _, v := range metadata.ValueFromIncomingContext(ctx, instanceKey) {
+		f.instance = v
 	}
 	return f
 }
@@ -53,11 +59,16 @@ func (f *function) post(c *call, in []reflect.Value) error {
 	}
 	ctx, cancel := f.detached(c)
 	if f.sig.Context {
-		in[len(f.recv)] = reflect.ValueOf(ctx)
+		in[len(f.recv)+len(c.recv)] = reflect.ValueOf(ctx)
 	}
+	done := c.done // the object stays while the function runs
+	c.done = nil
 	go func() {
 		defer func() {
 			cancel()
+			if done != nil {
+				done()
+			}
 			<-h.posted
 			h.end(f)
 		}()

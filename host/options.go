@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"slices"
 	"time"
 
@@ -53,6 +54,7 @@ type config struct {
 	maxMessage int
 	maxCalls   int
 	oneWayTime time.Duration
+	maxObjects int
 
 	interceptors  []Interceptor
 	authorizer    Authorizer
@@ -66,6 +68,7 @@ type exportConfig struct {
 	version      string
 	metadata     map[string]string
 	replace      bool
+	api          reflect.Type // which methods of a class; nil for all
 
 	idempotent    []string
 	allIdempotent bool
@@ -99,6 +102,7 @@ func defaults() config {
 		maxMessage: DefaultMaxMessageSize,
 		maxCalls:   DefaultMaxCalls,
 		oneWayTime: DefaultTimeout,
+		maxObjects: DefaultMaxObjects,
 	}
 }
 
@@ -111,6 +115,9 @@ func (c *config) check() error {
 	}
 	if c.maxCalls < 1 || c.maxCalls > 1<<20 {
 		return fmt.Errorf("at most %d calls in flight: it may be 1 to %d", c.maxCalls, 1<<20)
+	}
+	if c.maxObjects < 0 {
+		return errors.New("the number of objects must not be negative")
 	}
 	if c.oneWayTime <= 0 {
 		return errors.New("the timeout of one-way calls must be above 0")

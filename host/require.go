@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -122,6 +123,7 @@ type required struct {
 	codec  args.Codec
 	out    []reflect.Type // all results, the error included
 	future reflect.Type   // what is returned, if it is a future of out
+	object *handle        // whose method it is, or nil
 }
 
 func (h *Host) newRequired(name string, t reflect.Type, opts []CallOption) (*required, error) {
@@ -140,7 +142,7 @@ func (h *Host) newRequired(name string, t reflect.Type, opts []CallOption) (*req
 	r := &required{host: h, sig: sig, path: joinPath(splitName(name)), cfg: cfg, future: future}
 	r.demand = newDemand(r.path)
 	r.demand.signature, r.demand.picker = sig, cfg.picker
-	if cfg.oneWay && (len(sig.Results) > 0 || sig.TakesStream()) {
+	if cfg.oneWay && (len(sig.Results) > 0 || sig.Follows()) {
 		return nil, fmt.Errorf("%v can't be called one-way: nothing comes back of such a call, and nothing follows it", t)
 	}
 	if r.codec, err = r.codecNamed(cfg.codec); err != nil {
@@ -203,22 +205,38 @@ func (r *required) begin(in []reflect.Value) invocation {
 // call is the body of a required function.
 func (r *required) call(in []reflect.Value) []reflect.Value {
 	v := r.begin(in)
-	defer v.cancel()
 	out := make([]reflect.Value, len(r.out))
 	for i, t := range r.out {
 		out[i] = reflect.New(t).Elem()
 	}
 	last := len(out) - 1
+	if !r.sig.Err { // a stream tells its errors itself
+		_ = r.callStreaming(&v, out)
+		return out
+	}
 	if err := r.invoke(&v, out[:last]); err != nil {
 		for i := range last {
 			out[i].SetZero() // a reply that doesn't fit may have set some
 		}
 		out[last].Set(reflect.ValueOf(err))
 	}
+	runtime.KeepAlive(r.object) // the reference is not garbage before
 	return out
 }
 
 func (r *required) invoke(v *invocation, results []reflect.Value) error {
+	switch {
+	case r.sig.Stream != bind.NoStream || r.sig.TakesStream():
+		return r.callStreaming(v, results)
+	case r.sig.Refers():
+		return r.callReferring(v, results)
+	}
+	defer v.cancel()
+	if r.object != nil {
+		if err := r.object.usable(r.path); err != nil {
+			return err
+		}
+	}
 	codec, err := r.codecFor(v.opts)
 	if err != nil {
 		return callError(r.path, status.Error(codes.InvalidArgument, err.Error()), nil)
@@ -227,9 +245,7 @@ func (r *required) invoke(v *invocation, results []reflect.Value) error {
 	if err != nil {
 		return callError(r.path, status.Error(codes.InvalidArgument, err.Error()), nil)
 	}
-	reply, err := r.host.invoke(v.ctx, &request{
-		path: r.path, codec: codec.Name(), body: body, opts: v.opts, demand: r.demand, oneWay: r.cfg.oneWay, cfg: &r.cfg,
-	})
+	reply, err := r.host.invoke(v.ctx, r.request(codec.Name(), body, v.opts))
 	if err != nil {
 		return err
 	}
@@ -239,6 +255,14 @@ func (r *required) invoke(v *invocation, results []reflect.Value) error {
 		return callError(r.path, status.Error(codes.Internal, err.Error()), nil)
 	}
 	return nil
+}
+
+func (r *required) request(codec string, body []byte, opts []grpc.CallOption) *request {
+	q := &request{path: r.path, codec: codec, body: body, opts: opts, demand: r.demand, oneWay: r.cfg.oneWay, cfg: &r.cfg}
+	if r.object != nil {
+		q.instance, q.to = r.object.ref.ID, &r.object.at
+	}
+	return q
 }
 
 // codecFor is the codec of one call: its options may name another one.

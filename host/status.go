@@ -25,6 +25,8 @@ const (
 	exceptionKey   = "carp-exception"    // trailer: the type of the error
 	errorCutKey    = "carp-error-cut"    // trailer: the error was too long
 	oneWayKey      = "carp-oneway"       // request: "1" asks for an answer before the function has run
+	instanceKey    = "carp-instance"     // request: the id of the object whose method is called
+	retainedKey    = "carp-retained"     // trailer: the ids of callbacks that the callee keeps
 )
 
 // maxError bounds text, details and trailers of an error. Python's gRPC turns a
@@ -37,6 +39,8 @@ const (
 	exceptionPanic = "panic"           // the function panicked
 	exceptionHost  = "carp.HostError"  // no such service, method or codec, and the like
 	exceptionReply = "carp.ReplyError" // the codec can't carry the results
+	// The object was released, or never given.
+	exceptionReleased = "carp.ReleasedError"
 )
 
 // An Error is why a call failed. It carries the status that gRPC would, so that
@@ -168,7 +172,11 @@ func (e *namedError) Error() string              { return e.status.Message() }
 func (e *namedError) GRPCStatus() *status.Status { return e.status }
 
 func hostError(code codes.Code, format string, args ...any) error {
-	return &namedError{exception: exceptionHost, status: status.Newf(code, format, args...)}
+	return hostErrorAs(exceptionHost, code, format, args...)
+}
+
+func hostErrorAs(exception string, code codes.Code, format string, args ...any) error {
+	return &namedError{exception: exception, status: status.Newf(code, format, args...)}
 }
 
 // bindError is the answer to arguments that don't fit.

@@ -731,6 +731,13 @@ func (x *DateTime) GetNanosecond() int32 {
 // Ref refers to an object that lives in one host. The holder calls its methods
 // with the call metadata carp-instance (or Call.instance), and gives it back
 // with Release.
+//
+// A Ref without a class is a callback: a function that is an argument. The
+// callee calls it at the path /carp.v1.Callback/call, with its id as
+// carp-instance, until the call that brought it has ended. If it keeps it
+// longer, it says so in the trailer of the reply, carp-retained: <id>, once for
+// each, and gives it back with Release; what is not named there needs no
+// Release. The constructor of a class is called at /Class/call.
 type Ref struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name under which the object's class was exported, "Counter"; its
@@ -2165,7 +2172,9 @@ func (x *Header) GetMetadata() []*Metadata {
 // Item is one message of a stream.
 type Item struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The message in the codec of the call.
+	// The message in the codec of the call. Of a function of plain values it is
+	// one value by itself; but the first Item of a caller is the arguments, as
+	// the payload of a call that has no streams.
 	Payload []byte `protobuf:"bytes,1,opt,name=payload,proto3" json:"payload,omitempty"`
 	// As in Call. No other Item or End follows under this id before the last
 	// Chunk of this one.

@@ -60,7 +60,7 @@ func (s *shape) fits(have *shape) error {
 		}
 	}
 	for i := len(s.params); i < len(have.params); i++ {
-		if h := have.params[i]; !h.optional && !h.variadic && !strings.HasPrefix(h.typ.kind, "*") {
+		if h := have.params[i]; !h.optional && !h.variadic && !h.typ.omissible() {
 			return fmt.Errorf("%d parameters, it takes %d", len(s.params), len(have.params))
 		}
 	}
@@ -129,6 +129,11 @@ func (t *shapeType) fits(have *shapeType) bool {
 		}
 	}
 	return true
+}
+
+// omissible tells that null is a value of the type, and a missing argument is null.
+func (t *shapeType) omissible() bool {
+	return t.kind == "*" || t.kind == "ref" || isReference(t)
 }
 
 func isReference(t *shapeType) bool { return t.fn != nil || strings.HasPrefix(t.kind, "class ") }

@@ -64,7 +64,7 @@ func (r *reader) setParam(p *Param, last bool) error {
 	}
 	if ref := r.ref(p.Type); ref != "" {
 		r.s.Plain = false
-		p.Ref, p.Type = ref, RefType
+		p.Ref, p.Type, p.Optional = ref, RefType, true
 		return nil
 	}
 	if p.Type.Kind() == reflect.Pointer {
@@ -94,7 +94,7 @@ func (r *reader) setCallback(p *Param) error {
 		return fmt.Errorf("the callback %v: %w", p.Type, err)
 	}
 	r.s.Plain = false
-	p.Callback, p.Ref, p.Type = s, "func"+s.canonical, RefType
+	p.Callback, p.Ref, p.Type, p.Optional = s, "func"+s.canonical, RefType, true
 	return nil
 }
 

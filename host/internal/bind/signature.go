@@ -175,9 +175,6 @@ func (r *reader) parse(t reflect.Type, names []string) (*Signature, error) {
 	if err := r.s.index(); err != nil {
 		return nil, err
 	}
-	if !r.s.Plain {
-		return nil, errors.New("streams and callbacks are not carried yet")
-	}
 	r.s.setCanonical()
 	return r.s, nil
 }
@@ -235,6 +232,32 @@ func IsIdentifier(s string) bool {
 func (s *Signature) TakesStream() bool {
 	n := len(s.Params)
 	return n > 0 && s.Params[n-1].Stream != NoStream
+}
+
+// Follows tells that more than the arguments and the results passes between caller
+// and function, so that the caller has to wait for the end.
+func (s *Signature) Follows() bool {
+	for i := range s.Params {
+		if s.Params[i].Callback != nil {
+			return true
+		}
+	}
+	return s.Stream != NoStream || s.TakesStream()
+}
+
+// Refers tells that references are among the arguments or results.
+func (s *Signature) Refers() bool {
+	for i := range s.Params {
+		if s.Params[i].Ref != "" {
+			return true
+		}
+	}
+	for i := range s.Results {
+		if s.Results[i].Ref != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // ResultTypes are the types of what comes back.

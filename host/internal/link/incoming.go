@@ -41,6 +41,9 @@ func (c *Incoming) Codec() string { return c.head.GetCodec() }
 // OneWay tells that the caller waits only until the call is admitted.
 func (c *Incoming) OneWay() bool { return c.head.GetOneWay() }
 
+// Instance is the id of the object whose method is called, or "".
+func (c *Incoming) Instance() string { return c.head.GetInstance() }
+
 // Metadata is the caller's metadata. It belongs to the callee.
 func (c *Incoming) Metadata() metadata.MD { return c.metadata }
 

@@ -52,6 +52,9 @@ type Config struct {
 	Announcement func() *carpv1.Exports
 	// Left is called when the peer has said goaway. It may be nil.
 	Left func()
+	// Release is called when the peer gives references back. It must not wait.
+	// It may be nil.
+	Release func([]*carpv1.Released)
 	// Tunnel is called when the peer asks for a tunnel. It may be nil.
 	Tunnel func()
 }

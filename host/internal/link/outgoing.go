@@ -19,6 +19,7 @@ type Request struct {
 	Codec    string
 	Payload  []byte // not changed until the call has ended; empty if Streaming
 	Metadata metadata.MD
+	Instance string // the object whose method is called
 	// Streaming tells that the request messages are sent one by one,
 	// TakesItems that the response messages are received so.
 	Streaming  bool
@@ -196,7 +197,7 @@ func (l *Link) callFrame(ctx context.Context, req *Request) (*carpv1.Call, error
 	}
 	call := &carpv1.Call{
 		Method: req.Method, Codec: req.Codec, Metadata: appendMetadata(nil, req.Metadata, false),
-		Streaming: req.Streaming, TakesItems: req.TakesItems, OneWay: req.OneWay,
+		Streaming: req.Streaming, TakesItems: req.TakesItems, OneWay: req.OneWay, Instance: req.Instance,
 	}
 	if deadline, ok := ctx.Deadline(); ok {
 		left := time.Until(deadline)

@@ -21,6 +21,11 @@ func (l *Link) receive(f *carpv1.Frame) error {
 	case *carpv1.Frame_Goaway:
 		l.receiveGoaway(k.Goaway)
 		return nil
+	case *carpv1.Frame_Release:
+		if l.cfg.Release != nil {
+			l.cfg.Release(k.Release.GetObjects())
+		}
+		return nil
 	case *carpv1.Frame_Tunnel:
 		if l.cfg.Tunnel != nil {
 			l.cfg.Tunnel()
