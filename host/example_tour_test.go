@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"log"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,11 +12,16 @@ import (
 	"github.com/carp-rpc/carp-go/host"
 )
 
+// fatal ends an example that can't go on.
+func fatal(err error) {
+	panic(err)
+}
+
 // pair returns two hosts that are linked, and what ends both.
 func pair() (server, client *host.Host, end func()) {
 	dir, err := os.MkdirTemp("", "carp")
 	if err != nil {
-		log.Fatal(err)
+		fatal(err)
 	}
 	ctx := context.Background()
 	target := "unix://" + filepath.Join(dir, "s")
@@ -32,7 +36,7 @@ func pair() (server, client *host.Host, end func()) {
 		_, err = client.Connect(ctx, target)
 	}
 	if err != nil {
-		log.Fatal(err)
+		fatal(err)
 	}
 	return server, client, func() {
 		client.Close()
@@ -61,7 +65,7 @@ func ExampleRequire_struct() {
 		Divide func(float64, float64) *host.Future[float64]
 	}](context.Background(), client, "Calculator")
 	if err != nil {
-		log.Fatal(err)
+		fatal(err)
 	}
 	fmt.Println(calc.Add(context.Background(), 1, 2))
 	fmt.Println(calc.Divide(1, 2).Wait(context.Background()))
@@ -90,7 +94,7 @@ func ExampleHost_Export_stream() {
 	ctx := context.Background()
 	countdown, err := host.Require[func(int) iter.Seq2[int, error]](ctx, client, "countdown")
 	if err != nil {
-		log.Fatal(err)
+		fatal(err)
 	}
 	for n, err := range countdown(1_000_000) {
 		fmt.Println(n, err)
@@ -100,7 +104,7 @@ func ExampleHost_Export_stream() {
 	}
 	sum, err := host.Require[func(iter.Seq[int]) (int, error)](ctx, client, "sum")
 	if err != nil {
-		log.Fatal(err)
+		fatal(err)
 	}
 	fmt.Println(sum(slices.Values([]int{1, 2, 3})))
 	// Output:
@@ -131,11 +135,11 @@ func ExampleHost_ExportClass() {
 	ctx := context.Background()
 	open, err := host.Require[func(int) (*account, error)](ctx, client, "Account")
 	if err != nil {
-		log.Fatal(err)
+		fatal(err)
 	}
 	a, err := open(100)
 	if err != nil {
-		log.Fatal(err)
+		fatal(err)
 	}
 	fmt.Println(a.Deposit(ctx, 20))
 	fmt.Println(a.Release(ctx))
@@ -158,7 +162,7 @@ func ExampleHost_Export_callback() {
 	})
 	copyFiles, err := host.Require[func(func(int)) error](context.Background(), client, "copy")
 	if err != nil {
-		log.Fatal(err)
+		fatal(err)
 	}
 	fmt.Println(copyFiles(func(percent int) { fmt.Println(percent, "%") }))
 	// Output:
@@ -177,7 +181,7 @@ func ExampleRegisterError() {
 	server.Export("bone", func() error { return fmt.Errorf("no bone: %w", errEmpty) })
 	bone, err := host.Require[func() error](context.Background(), client, "bone")
 	if err != nil {
-		log.Fatal(err)
+		fatal(err)
 	}
 	err = bone()
 	fmt.Println(err)

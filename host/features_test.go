@@ -8,6 +8,7 @@ import (
 	"iter"
 	"math"
 	"reflect"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,7 +49,14 @@ type feature struct {
 	exporter, caller *host.Host
 	codec            string
 	with             host.CallOption
+	id               int64
 }
+
+var nextID atomic.Int64
+
+// name is a name that no other export has: a caller may still know of one that has
+// just been taken back.
+func (f feature) name(base string) string { return fmt.Sprintf("%s_%d", base, f.id) }
 
 func (f feature) dynamic() bool { return f.codec != "proto" }
 
@@ -56,9 +64,10 @@ func (f feature) dynamic() bool { return f.codec != "proto" }
 // survive.
 func echoes[T any](t *testing.T, f feature, values ...T) {
 	t.Helper()
-	export(t, f.exporter, "echo", func(v T) T { return v })
-	defer f.exporter.Unexport("echo")
-	echo := require[func(T) (T, error)](t, f.caller, "echo", f.with)
+	f.id = nextID.Add(1)
+	export(t, f.exporter, f.name("echo"), func(v T) T { return v })
+	defer f.exporter.Unexport(f.name("echo"))
+	echo := require[func(T) (T, error)](t, f.caller, f.name("echo"), f.with)
 	for _, v := range values {
 		got, err := echo(v)
 		if err != nil || !reflect.DeepEqual(got, v) {
@@ -92,24 +101,24 @@ var features = []featureRow{
 	}},
 	{"Serializable mixin", func(t *testing.T, f feature) { echoes(t, f, temperature{42}) }},
 	{"apifunc, plain callables", func(t *testing.T, f feature) {
-		export(t, f.exporter, "add", func(a, b int) int { return a + b })
-		defer f.exporter.Unexport("add")
-		if got, err := require[func(int, int) (int, error)](t, f.caller, "add", f.with)(1, 2); got != 3 || err != nil {
+		export(t, f.exporter, f.name("add"), func(a, b int) int { return a + b })
+		defer f.exporter.Unexport(f.name("add"))
+		if got, err := require[func(int, int) (int, error)](t, f.caller, f.name("add"), f.with)(1, 2); got != 3 || err != nil {
 			t.Error(got, err)
 		}
 	}},
 	{"apiclass: calling the class constructs a remote instance", func(t *testing.T, f feature) {
 		closed := make(chan *Counter, 1)
-		if _, err := f.exporter.ExportClass("Counter", func(n int64) *Counter {
+		if _, err := f.exporter.ExportClass(f.name("Counter"), func(n int64) *Counter {
 			c := &Counter{closed: closed}
 			c.n.Store(n)
 			return c
 		}); err != nil {
 			t.Fatal(err)
 		}
-		defer f.exporter.Unexport("Counter")
+		defer f.exporter.Unexport(f.name("Counter"))
 		ctx := testContext(t)
-		c, err := require[newCounter](t, f.caller, "Counter", f.with)(ctx, 5)
+		c, err := require[newCounter](t, f.caller, f.name("Counter"), f.with)(ctx, 5)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -121,16 +130,16 @@ var features = []featureRow{
 	}},
 	{"@noresp method", func(t *testing.T, f feature) {
 		got := make(chan int, 1)
-		export(t, f.exporter, "note", func(n int) { got <- n })
-		defer f.exporter.Unexport("note")
-		if err := require[func(int) error](t, f.caller, "note", f.with, host.WithOneWay())(7); err != nil || <-got != 7 {
+		export(t, f.exporter, f.name("note"), func(n int) { got <- n })
+		defer f.exporter.Unexport(f.name("note"))
+		if err := require[func(int) error](t, f.caller, f.name("note"), f.with, host.WithOneWay())(7); err != nil || <-got != 7 {
 			t.Error(err)
 		}
 	}},
 	{"await svc(…), svc.sync(…), svc.task(…), svc.cb(…, callback=)", func(t *testing.T, f feature) {
-		export(t, f.exporter, "half", func(n int) int { return n / 2 })
-		defer f.exporter.Unexport("half")
-		future := require[func(int) *host.Future[int]](t, f.caller, "half", f.with)(8)
+		export(t, f.exporter, f.name("half"), func(n int) int { return n / 2 })
+		defer f.exporter.Unexport(f.name("half"))
+		future := require[func(int) *host.Future[int]](t, f.caller, f.name("half"), f.with)(8)
 		if got, err := future.Wait(testContext(t)); got != 4 || err != nil {
 			t.Error(got, err)
 		}
@@ -141,34 +150,34 @@ var features = []featureRow{
 		}
 	}},
 	{"Host(label), host.id", func(t *testing.T, f feature) {
-		export(t, f.exporter, "x", func() {})
-		defer f.exporter.Unexport("x")
-		require[func() error](t, f.caller, "x", f.with)
-		p := f.caller.Providers("x")
+		export(t, f.exporter, f.name("x"), func() {})
+		defer f.exporter.Unexport(f.name("x"))
+		require[func() error](t, f.caller, f.name("x"), f.with)
+		p := f.caller.Providers(f.name("x"))
 		if len(p) != 1 || p[0].HostID != f.exporter.ID() || p[0].Label != f.exporter.Label() {
 			t.Errorf("%+v", p)
 		}
 	}},
 	{"export(service, metadata); re-announced to every peer", func(t *testing.T, f feature) {
-		export(t, f.exporter, "m", func() {}, host.WithMetadata(map[string]string{"k": "v"}), host.WithVersion("1"))
-		defer f.exporter.Unexport("m")
-		require[func() error](t, f.caller, "m", f.with)
-		if p := f.caller.Providers("m"); len(p) != 1 || p[0].Metadata["k"] != "v" || p[0].Version != "1" {
+		export(t, f.exporter, f.name("m"), func() {}, host.WithMetadata(map[string]string{"k": "v"}), host.WithVersion("1"))
+		defer f.exporter.Unexport(f.name("m"))
+		require[func() error](t, f.caller, f.name("m"), f.with)
+		if p := f.caller.Providers(f.name("m")); len(p) != 1 || p[0].Metadata["k"] != "v" || p[0].Version != "1" {
 			t.Errorf("%+v", p)
 		}
 	}},
 	{"require(service, host_id=None): waits until someone exports it; the named host", func(t *testing.T, f feature) {
 		required := make(chan error)
 		go func() {
-			fn, err := host.Require[func() (int, error)](testContext(t), f.caller, "late", f.with,
+			fn, err := host.Require[func() (int, error)](testContext(t), f.caller, f.name("late"), f.with,
 				host.WithPicker(host.OnHost(f.exporter.ID())))
 			if err == nil {
 				_, err = fn()
 			}
 			required <- err
 		}()
-		export(t, f.exporter, "late", func() int { return 1 })
-		defer f.exporter.Unexport("late")
+		export(t, f.exporter, f.name("late"), func() int { return 1 })
+		defer f.exporter.Unexport(f.name("late"))
 		if err := <-required; err != nil {
 			t.Error(err)
 		}
@@ -177,39 +186,39 @@ var features = []featureRow{
 		if !f.dynamic() {
 			return // a typed call has its arguments by position
 		}
-		export(t, f.exporter, "sub", func(a, b int) int { return a - b }, host.WithParams("a", "b"))
-		defer f.exporter.Unexport("sub")
-		require[func(int, int) (int, error)](t, f.caller, "sub", f.with)
-		if got, err := host.Call[int](testContext(t), f.caller, "sub", 7, host.Kwargs{"b": 2}, f.with); got != 5 || err != nil {
+		export(t, f.exporter, f.name("sub"), func(a, b int) int { return a - b }, host.WithParams("a", "b"))
+		defer f.exporter.Unexport(f.name("sub"))
+		require[func(int, int) (int, error)](t, f.caller, f.name("sub"), f.with)
+		if got, err := host.Call[int](testContext(t), f.caller, f.name("sub"), 7, host.Kwargs{"b": 2}, f.with); got != 5 || err != nil {
 			t.Error(got, err)
 		}
 	}},
 	{"both ends of a link export and require, whoever dialled", func(t *testing.T, f feature) {
-		export(t, f.exporter, "there", func(n int) (int, error) {
-			back, err := host.Require[func(int) (int, error)](testContext(t), f.exporter, "back", f.with)
+		export(t, f.exporter, f.name("there"), func(n int) (int, error) {
+			back, err := host.Require[func(int) (int, error)](testContext(t), f.exporter, f.name("back"), f.with)
 			if err != nil {
 				return 0, err
 			}
 			return back(n + 1)
 		})
-		defer f.exporter.Unexport("there")
-		export(t, f.caller, "back", func(n int) int { return 10 * n })
-		defer f.caller.Unexport("back")
-		if got, err := require[func(int) (int, error)](t, f.caller, "there", f.with)(1); got != 20 || err != nil {
+		defer f.exporter.Unexport(f.name("there"))
+		export(t, f.caller, f.name("back"), func(n int) int { return 10 * n })
+		defer f.caller.Unexport(f.name("back"))
+		if got, err := require[func(int) (int, error)](t, f.caller, f.name("there"), f.with)(1); got != 20 || err != nil {
 			t.Error(got, err)
 		}
 	}},
 	{"RemoteExecutionError(type name)", func(t *testing.T, f feature) {
-		export(t, f.exporter, "fail", func() error { return &json.SyntaxError{} })
-		defer f.exporter.Unexport("fail")
-		err := require[func() error](t, f.caller, "fail", f.with)()
+		export(t, f.exporter, f.name("fail"), func() error { return &json.SyntaxError{} })
+		defer f.exporter.Unexport(f.name("fail"))
+		err := require[func() error](t, f.caller, f.name("fail"), f.with)()
 		e, ok := errors.AsType[*host.Error](err)
 		if !ok || e.Exception() != "json.SyntaxError" || !e.Remote() {
 			t.Errorf("%v", err)
 		}
 	}},
 	{"not in the original: streams and callbacks", func(t *testing.T, f feature) {
-		export(t, f.exporter, "each", func(ctx context.Context, double func(int) (int, error)) iter.Seq2[int, error] {
+		export(t, f.exporter, f.name("each"), func(ctx context.Context, double func(int) (int, error)) iter.Seq2[int, error] {
 			return func(yield func(int, error) bool) {
 				for i := range 3 {
 					if !yield(double(i)) {
@@ -218,8 +227,8 @@ var features = []featureRow{
 				}
 			}
 		})
-		defer f.exporter.Unexport("each")
-		each := require[func(context.Context, func(int) int) (iter.Seq2[int, error], error)](t, f.caller, "each", f.with)
+		defer f.exporter.Unexport(f.name("each"))
+		each := require[func(context.Context, func(int) int) (iter.Seq2[int, error], error)](t, f.caller, f.name("each"), f.with)
 		numbers, err := each(testContext(t), func(n int) int { return 2 * n })
 		if err != nil {
 			t.Fatal(err)
@@ -237,7 +246,7 @@ func TestFeatures(t *testing.T) {
 		for _, codec := range typedToo {
 			for _, row := range features {
 				t.Run(codec+"/"+row.original, func(t *testing.T) {
-					row.show(t, feature{exporter, caller, codec, host.WithCodec(codec)})
+					row.show(t, feature{exporter, caller, codec, host.WithCodec(codec), nextID.Add(1)})
 				})
 			}
 		}
