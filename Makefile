@@ -24,8 +24,8 @@ TEST_FLAGS := -p 2 -timeout 5m
 
 # FUZZ_SECONDS bounds each fuzz target, SOAK_SECONDS the repetition of the tests,
 # which ends with the round that is under way.
-FUZZ_SECONDS ?= 10
-SOAK_SECONDS ?= 300
+FUZZ_SECONDS ?= 5
+SOAK_SECONDS ?= 240
 
 # BENCH selects benchmarks.
 BENCH ?= .
@@ -116,14 +116,25 @@ fuzz: ## run each fuzz target for FUZZ_SECONDS
 	@scripts/fuzz $(FUZZ_SECONDS)
 
 .PHONY: soak
-soak: ## check the model, repeat all tests for SOAK_SECONDS on 1, 2 and 4 processors, fuzz
+soak: ## check the model, run the large matrices, repeat all tests for SOAK_SECONDS on 1, 2 and 4 processors, fuzz
 	@$(PART) model internal/shm/model/check.sh
+	@$(PART) large $(MAKE) large
 	@$(PART) repeat scripts/soak $(SOAK_SECONDS)
 	@$(PART) fuzz $(MAKE) fuzz
+
+.PHONY: large
+large: ## the matrices and crashes of shared memory in full
+	@race=$$(scripts/race-flag); CARP_SOAK=1 go test $(TEST_FLAGS) $$race -count 1 ./internal/shm ./shmconn
 
 .PHONY: bench
 bench: ## run the benchmarks that BENCH selects
 	@go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+.PHONY: compare
+compare: ## compare with unix sockets and grpc-go, in tables; a measurement only on a quiet machine
+	@go run ./internal/bench/raw
+	@go run ./internal/bench/rpc
+	@go run ./internal/bench/direct
 
 .PHONY: examples
 examples: ## run the quickstart; its table is a measurement only on a quiet machine

@@ -63,6 +63,7 @@ type Conn struct {
 	pool pool  // what streams may be granted beyond their first window
 
 	handlers atomic.Int32 // running
+	admitted atomic.Int32 // of them, those that have more to do than to send their answer
 	blocks   atomic.Int64 // bytes of unfinished blocks
 	worker   worker
 	waiting  atomic.Int32 // goroutines that sleep until something is delivered to them

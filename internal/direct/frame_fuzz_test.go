@@ -20,7 +20,7 @@ func FuzzParseHeader(f *testing.F) {
 	add(header{kind: kindPad}, 16, 496)
 	add(header{length: 496, kind: kindMessage, flags: flagFirst | flagEnd, stream: 1 << 32}, 512, 496)
 	add(header{length: 497, kind: kindRequest}, 1<<20, 496)
-	add(header{length: 1<<32 - 1, kind: kindTrailer}, 1<<20, 16368)
+	add(header{length: 1<<31 - 1, kind: kindTrailer}, 1<<20, 16368)
 	add(header{length: 8, kind: kindPong + 1}, 64, 496)
 	f.Fuzz(func(t *testing.T, b []byte, avail, most int) {
 		if len(b) < headerSize || avail < headerSize || most < 8 || most > 16<<10 {

@@ -203,6 +203,7 @@ func (c *Conn) drain() error {
 	for {
 		n, _ := c.poll(pollBatch, false)
 		if c.ending.Load() {
+			<-c.done // Close may be about to say why
 			return c.reason
 		}
 		if n == 0 {

@@ -70,6 +70,7 @@ func (c *Conn) onRequest(h header, payload []byte) (*Stream, error) {
 	s.method = c.opt.Handler.Method(&s.req)
 	s.inbox.init(s.method.MaxRecv, s.method.Unary)
 	if err := s.takeWhole(h, message); err != nil {
+		c.admitted.Add(-1)
 		c.handlers.Add(-1)
 		return nil, err
 	}
@@ -82,9 +83,11 @@ func (c *Conn) onRequest(h header, payload []byte) (*Stream, error) {
 // admit counts a handler in, if one more may run. It counts before it looks whether any may:
 // who waits for the last one to end, after GoAway, sees it or keeps it out.
 func (c *Conn) admit() bool {
-	if int(c.handlers.Add(1)) <= c.opt.MaxHandlers && !c.draining.Load() {
+	c.handlers.Add(1)
+	if int(c.admitted.Add(1)) <= c.opt.MaxHandlers && !c.draining.Load() {
 		return true
 	}
+	c.admitted.Add(-1)
 	c.handlers.Add(-1)
 	return false
 }
@@ -151,13 +154,24 @@ func (c *Conn) nextStream() *Stream {
 func (c *Conn) serve(s *Stream) {
 	returned := false
 	defer func() {
-		c.handlers.Add(-1)
 		if !returned {
 			s.Finish(context.Background(), nil, Answer{}, &Trailer{Code: codes.Internal, Message: "the handler ended without an answer"})
 		}
+		s.Returned()
+		c.handlers.Add(-1)
 	}()
 	s.method.Serve(s)
 	returned = true
+}
+
+// Returned says that nothing of the stream's handler runs any more but the sending of its
+// answer, so that the peer may make another call as soon as it has that. It is for the
+// goroutine that serves the stream; serving ends with it in any case.
+func (s *Stream) Returned() {
+	if !s.returned {
+		s.returned = true
+		s.c.admitted.Add(-1)
+	}
 }
 
 // runInline serves a stream on the goroutine that reads. It tells whether that still has

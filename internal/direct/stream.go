@@ -32,6 +32,8 @@ type Stream struct {
 	have    have
 	err     error    // why nothing more will come, before ended and trailer are of use
 	notify  Canceler // of a served stream
+
+	returned bool // of the goroutine that serves it
 }
 
 // have says what has come of a stream.

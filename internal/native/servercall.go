@@ -205,6 +205,7 @@ func (c *serverCall) run() error {
 	} else {
 		err = c.runStream()
 	}
+	c.stream.Returned()
 	if err == nil {
 		c.finish(nil, reply)
 		reply.free()

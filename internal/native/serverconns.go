@@ -256,6 +256,7 @@ func (s *Server) newConnHandler(p *peer.Peer) *connHandler {
 		if theirs.maxStreams > 0 {
 			st.Conn().LimitStreams(theirs.maxStreams)
 		}
+		st.Returned()
 		st.Finish(context.Background(), nil, direct.Answer{}, &direct.Trailer{MD: ours.md()})
 	}}
 	return h
