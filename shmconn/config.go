@@ -69,6 +69,7 @@ type Config struct {
 	// It bounds how far a writer can get ahead of its reader, and hardly costs
 	// anything unless one does: a ring that runs empty starts over at its
 	// beginning, so only memory for what is under way at a time is ever used.
+	// RATIONALE.md has what other sizes cost.
 	RingSize int
 
 	// MaxRingSize is the largest capacity that a peer's wish can bring about: a
