@@ -76,7 +76,7 @@ func serveAsOtherUser(c *testproc.Child) error {
 func needRoot(t *testing.T) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("becoming another user takes root")
+		testproc.Unable(t, "becoming another user takes root")
 	}
 }
 

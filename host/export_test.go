@@ -4,12 +4,12 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc"
@@ -70,7 +70,7 @@ func TestExportSignatures(t *testing.T) {
 		{"a function", func(func()) {}, nil, "the callback func(): its last result is not an error"},
 		{"a complex result", func() complex128 { return 0 }, nil, "result 0: complex128"},
 		{"a pointer as a number", func(uintptr) {}, nil, "uintptr"},
-		{"an unsafe pointer", func(unsafe.Pointer) {}, nil, "unsafe.Pointer"},
+		{"an unsafe pointer", takesUnsafePointer(), nil, "unsafe.Pointer"},
 		{"a pointer to a pointer", func(**int) {}, nil, "pointer to a pointer"},
 		{"an interface with methods", func(io.Reader) {}, nil, "io.Reader is an interface with methods"},
 		{"a context in the middle", func(int, context.Context) {}, nil, "only as the first parameter"},
@@ -235,4 +235,11 @@ func TestRegisterServiceTwice(t *testing.T) {
 	greeterpb.RegisterGreeterServer(h, greeterpb.UnimplementedGreeterServer{})
 	_, err := h.Listen(testContext(t), newTarget(t, "unix"))
 	checkError(t, err, "the name is taken")
+}
+
+// takesUnsafePointer is a func(unsafe.Pointer), made without package unsafe.
+func takesUnsafePointer() any {
+	pointer := reflect.TypeOf(reflect.Value.UnsafePointer).Out(0)
+	f := reflect.FuncOf([]reflect.Type{pointer}, nil, false)
+	return reflect.MakeFunc(f, func([]reflect.Value) []reflect.Value { return nil }).Interface()
 }

@@ -130,7 +130,7 @@ func peerOfForgotten(t *testing.T) *shmconn.Conn {
 // Config.HugePages advises the kernel about our own mapping, and about no other.
 func TestHugePages(t *testing.T) {
 	if _, err := os.Stat("/sys/kernel/mm/transparent_hugepage"); err != nil {
-		unable(t, "a kernel without transparent huge pages")
+		testproc.Unable(t, "a kernel without transparent huge pages")
 	}
 	leak.Check(t)
 	for _, want := range []bool{false, true} {

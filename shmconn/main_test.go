@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -23,15 +22,6 @@ func role(name string, f testproc.Role) struct{} {
 }
 
 func TestMain(m *testing.M) { testproc.Main(m, roles) }
-
-// unable leaves out a test that this machine can't run. Where CI=true it fails.
-func unable(t *testing.T, why string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("CI=true, where nothing may be left out: %s", why)
-	}
-	t.Skip(why)
-}
 
 // patience bounds waits for what must happen, far beyond what a busy machine takes.
 const patience = 20 * time.Second

@@ -119,7 +119,7 @@ func elsewhere(c *testproc.Child) error {
 func needRoot(t *testing.T) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		unable(t, "becoming another user takes root")
+		testproc.Unable(t, "becoming another user takes root")
 	}
 }
 
@@ -142,7 +142,7 @@ func childSays(t *testing.T, role string, args ...string) (*testproc.Proc, strin
 	child := testproc.Start(t, role, args...)
 	line := child.ReadLine()
 	if why, ok := strings.CutPrefix(line, "unable: "); ok {
-		unable(t, "another user namespace: "+why)
+		testproc.Unable(t, "another user namespace: "+why)
 	}
 	if text, err := strconv.Unquote(line); err == nil {
 		return child, text

@@ -1,7 +1,6 @@
 package shm
 
 import (
-	"os"
 	"testing"
 
 	"github.com/carp-rpc/carp-go/internal/testproc"
@@ -17,12 +16,3 @@ func role(name string, f testproc.Role) struct{} {
 }
 
 func TestMain(m *testing.M) { testproc.Main(m, roles) }
-
-// unable leaves out a test that this machine can't run. Where CI=true it fails.
-func unable(t *testing.T, why string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("CI=true, where nothing may be left out: %s", why)
-	}
-	t.Skip(why)
-}

@@ -58,7 +58,7 @@ func segmentsOf(t *testing.T, creator int) (ids []string) {
 	t.Helper()
 	data, err := os.ReadFile("/proc/sysvipc/shm")
 	if err != nil {
-		unable(t, "no System V shared memory here: "+err.Error())
+		testproc.Unable(t, "no System V shared memory here: "+err.Error())
 	}
 	for line := range strings.Lines(string(data)) {
 		// key shmid perms size cpid …
@@ -111,7 +111,7 @@ func TestSegmentIsRemovedAtOnce(t *testing.T) {
 	leak.Check(t)
 	seg, id, err := createSysV(sysvCaps)
 	if err != nil {
-		unable(t, err.Error())
+		testproc.Unable(t, err.Error())
 	}
 	if ids := segmentsOf(t, os.Getpid()); len(ids) > 0 {
 		t.Errorf("segments %v can be found by their key", ids)
@@ -221,10 +221,10 @@ func hugeSegment(t *testing.T, caps capacities) (id int) {
 	const knob = "/proc/sys/vm/nr_hugepages"
 	before, err := os.ReadFile(knob)
 	if err != nil {
-		unable(t, "no huge pages: "+err.Error())
+		testproc.Unable(t, "no huge pages: "+err.Error())
 	}
 	if err := os.WriteFile(knob, []byte("2"), 0); err != nil {
-		unable(t, "can't reserve huge pages: "+err.Error())
+		testproc.Unable(t, "can't reserve huge pages: "+err.Error())
 	}
 	t.Cleanup(func() {
 		if err := os.WriteFile(knob, before, 0); err != nil {
@@ -234,7 +234,7 @@ func hugeSegment(t *testing.T, caps capacities) (id int) {
 	const hugetlb = 0o4000 // SHM_HUGETLB
 	id, err = unix.SysvShmGet(unix.IPC_PRIVATE, caps.segmentSize(), unix.IPC_CREAT|hugetlb|sysvMode)
 	if err != nil {
-		unable(t, "no segment of huge pages: "+err.Error())
+		testproc.Unable(t, "no segment of huge pages: "+err.Error())
 	}
 	return id
 }

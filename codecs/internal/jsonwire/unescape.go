@@ -59,7 +59,7 @@ func escape(s []byte) (char rune, size int, err error) {
 	}
 }
 
-// unicodeEscape reads uXXXX, or two of them that are a surrogate pair. One half
+// unicodeEscape reads u and four hexadecimal digits, or two escapes that are a surrogate pair. One half
 // of a pair is no text, and is refused instead of being replaced.
 func unicodeEscape(s []byte) (char rune, size int, err error) {
 	char, ok := hex4(s)
@@ -80,7 +80,7 @@ func unicodeEscape(s []byte) (char rune, size int, err error) {
 	return 0, 0, fmt.Errorf("half of a surrogate pair, which is not valid text")
 }
 
-// hex4 reads uXXXX.
+// hex4 reads u and four hexadecimal digits.
 func hex4(s []byte) (rune, bool) {
 	if len(s) < 5 || s[0] != 'u' {
 		return 0, false
