@@ -97,13 +97,16 @@ func TestCloseIsNoLoss(t *testing.T) {
 // lost.
 func TestTwoLinks(t *testing.T) {
 	leak.Check(t)
-	a, b := newHost(t, "a"), newHost(t, "b")
+	second := make(chan struct{}, 1)
+	a := newHost(t, "a", host.WithHooks(host.Hooks{Accept: func(*host.Link) { second <- struct{}{} }}))
+	b := newHost(t, "b")
 	export(t, b, "f", func(ctx context.Context) string { return "b" })
 	one := connect(t, a, listen(t, b, "unix"))
 	connect(t, b, listen(t, a, transports()[0]))
 	f := require[func(context.Context) (string, error)](t, a, "f", host.WithWaitForReady(true))
-	for len(a.Links()) < 2 { // the second is up at b, and soon here
-		time.Sleep(time.Millisecond)
+	<-second // it is up at b, and soon here
+	if n := len(a.Links()); n != 2 {
+		t.Fatalf("%d links, want 2", n)
 	}
 	if got := a.Providers("f"); len(got) != 1 {
 		t.Errorf("%d providers, want 1", len(got))
