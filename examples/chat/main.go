@@ -65,6 +65,7 @@ func chat(ctx context.Context, name, target string, peers []string, in io.Reader
 	if _, err := h.Listen(ctx, target); err != nil {
 		return err
 	}
+	s.line("* others find you at %s", target)
 	for _, peer := range peers {
 		if _, err := h.Connect(ctx, peer); err != nil {
 			return err
