@@ -113,7 +113,12 @@ type demand struct {
 	signature             *bind.Signature // nil for any
 	picker                Picker          // nil for this host or any
 	fitting               sync.Map        // canonical text → error: why it doesn't fit
+	compared              atomic.Int64    // how many there are in fitting
 }
+
+// maxCompared bounds what is remembered of signatures: a peer may announce another one
+// each time.
+const maxCompared = 256
 
 func newDemand(path string) *demand {
 	d := &demand{path: path}
@@ -131,6 +136,13 @@ func (d *demand) fit(canonical string, hash uint64) error {
 		return err
 	}
 	err := bind.Fit(d.signature.Canonical(), canonical)
+	if len(canonical) > bind.MaxCanonical {
+		return err // no signature, and too long to be remembered
+	}
+	if d.compared.Add(1) > maxCompared {
+		d.fitting.Clear()
+		d.compared.Store(0)
+	}
 	if err == nil {
 		d.fitting.Store(canonical, nil)
 	} else {

@@ -13,10 +13,10 @@ import (
 	"github.com/carp-rpc/carp-go/codecs/value"
 )
 
-// maxCanonical is the longest canonical text that is announced, and the longest
+// MaxCanonical is the longest canonical text that is announced, and the longest
 // that is read. A signature with a longer one is announced without: it fits
 // whatever its calls fit.
-const maxCanonical = 4 << 10
+const MaxCanonical = 4 << 10
 
 // ownNames are the canonical names of types that codecs know by themselves.
 var ownNames = map[reflect.Type]string{
@@ -53,7 +53,7 @@ func (s *Signature) Hash() uint64 { return s.hash }
 func (s *Signature) setCanonical() {
 	var w canonicalWriter
 	w.signature(s)
-	if w.b.Len() > maxCanonical {
+	if w.b.Len() > MaxCanonical {
 		return
 	}
 	s.canonical = w.b.String()
@@ -120,7 +120,7 @@ func (w *canonicalWriter) param(s *Signature, p *Param, last bool) {
 }
 
 func (w *canonicalWriter) typ(t reflect.Type) {
-	if w.b.Len() > maxCanonical {
+	if w.b.Len() > MaxCanonical {
 		return // too long already
 	}
 	if name, ok := ownNames[t]; ok {

@@ -37,11 +37,21 @@ type shapeParam struct {
 
 // shapeType is a type; what kind it is, and what it consists of.
 type shapeType struct {
-	kind  string // "{", "[", "m" for a map, "f" for a function, or the text
+	kind  string // one of the kinds below, or the text
 	names []string
 	elems []*shapeType
 	fn    *shape
 }
+
+// The kinds of types that consist of others. No text is one of them: what they begin
+// with is in no word.
+const (
+	kindPointer = "*"
+	kindList    = "["
+	kindMap     = "map["
+	kindStruct  = "{"
+	kindFunc    = "("
+)
 
 func (s *shape) fits(have *shape) error {
 	if len(s.params) > len(have.params) && !have.variadic() {
@@ -93,10 +103,10 @@ func (s *shape) variadic() bool {
 }
 
 func (t *shapeType) fits(have *shapeType) bool {
-	if t.kind == "*" {
+	if t.kind == kindPointer {
 		return t.elems[0].fits(have)
 	}
-	if have.kind == "*" {
+	if have.kind == kindPointer {
 		return t.fits(have.elems[0])
 	}
 	switch {
@@ -108,18 +118,18 @@ func (t *shapeType) fits(have *shapeType) bool {
 		return true // as deep as types are compared
 	case isInteger(t.kind) && isInteger(have.kind):
 		return true
-	case t.kind == "{" && have.kind == "m":
+	case t.kind == kindStruct && have.kind == kindMap:
 		return true // a map that is a struct on the other side; its names are looked at in each call
-	case t.kind == "m" && have.kind == "{":
+	case t.kind == kindMap && have.kind == kindStruct:
 		return true
 	case t.kind != have.kind || len(t.elems) != len(have.elems):
 		return false
-	case t.fn != nil:
+	case t.kind == kindFunc:
 		return have.fn.fits(t.fn) == nil // called the other way
 	}
 	for i, e := range t.elems {
 		h := have.elems[i]
-		if t.kind == "{" {
+		if t.kind == kindStruct {
 			if h = have.field(t.names[i]); h == nil {
 				return false
 			}
@@ -133,10 +143,10 @@ func (t *shapeType) fits(have *shapeType) bool {
 
 // omissible tells that null is a value of the type, and a missing argument is null.
 func (t *shapeType) omissible() bool {
-	return t.kind == "*" || t.kind == "ref" || isReference(t)
+	return t.kind == kindPointer || t.kind == "ref" || isReference(t)
 }
 
-func isReference(t *shapeType) bool { return t.fn != nil || strings.HasPrefix(t.kind, "class ") }
+func isReference(t *shapeType) bool { return t.kind == kindFunc || strings.HasPrefix(t.kind, "class ") }
 
 func (t *shapeType) field(name string) *shapeType {
 	for i, n := range t.names {
@@ -164,8 +174,8 @@ type shapeParser struct {
 var errShape = errors.New("a text that is no signature")
 
 func parseShape(text string) (*shape, error) {
-	if len(text) > maxCanonical {
-		return nil, errShape
+	if len(text) > MaxCanonical {
+		return nil, fmt.Errorf("%w: it has %d bytes, at most %d are read", errShape, len(text), MaxCanonical)
 	}
 	p := &shapeParser{text: text}
 	s, err := p.signature()
@@ -173,7 +183,7 @@ func parseShape(text string) (*shape, error) {
 		err = errShape
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %q", err, text)
+		return nil, fmt.Errorf("%w: %.200q", err, text)
 	}
 	return s, nil
 }
@@ -237,16 +247,16 @@ func (p *shapeParser) typ() (*shapeType, error) {
 	defer func() { p.depth-- }()
 	switch {
 	case p.take("*"):
-		return p.of("*", 1)
+		return p.of(kindPointer, 1)
 	case p.take("[]"):
-		return p.of("[", 1)
+		return p.of(kindList, 1)
 	case p.take("map["):
-		return p.of("m", 2)
+		return p.of(kindMap, 2)
 	case p.take("{"):
 		return p.fields()
 	case p.take("func"):
 		fn, err := p.signature()
-		return &shapeType{kind: "f", fn: fn}, err
+		return &shapeType{kind: kindFunc, fn: fn}, err
 	}
 	for _, prefix := range []string{"message ", "class "} {
 		if p.take(prefix) {
@@ -277,7 +287,7 @@ func (p *shapeParser) of(kind string, n int) (*shapeType, error) {
 }
 
 func (p *shapeParser) fields() (*shapeType, error) {
-	t := &shapeType{kind: "{"}
+	t := &shapeType{kind: kindStruct}
 	for !p.take("}") {
 		if len(t.elems) > 0 && !p.take(", ") {
 			return nil, errShape
