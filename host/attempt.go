@@ -71,6 +71,7 @@ func (h *Host) attempt(ctx context.Context, q *request, try func(provider) error
 			if !wait || h.ctx.Err() != nil {
 				return bare(err)
 			}
+			q.handed = false
 			if err := h.awaitChange(ctx, d, len(tried) > 0); err != nil {
 				return err
 			}
@@ -87,6 +88,7 @@ func (h *Host) attempt(ctx context.Context, q *request, try func(provider) error
 			if !sleep(ctx, cfg.retry.delay(attempts)) {
 				return last
 			}
+			q.before = q.before || handedError(q.path, last, nil, q.handed).sent
 			attempts++
 		default:
 			return bare(last)

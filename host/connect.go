@@ -107,12 +107,34 @@ func (d *dialled) open(ctx context.Context, l *Link) error {
 		l.server.Stop()
 		return err
 	}
-	l.grpc = l.conn
+	l.beside = &besideConn{rpc: l.conn}
+	l.grpc = l.beside
 	if err = d.host.openLink(ctx, l); err != nil {
-		l.conn.Close()
-		l.server.Stop()
+		l.closeConn()
 	}
 	return err
+}
+
+func (l *Link) closeConn() {
+	l.conn.Close()
+	l.server.Stop()
+}
+
+// answerTime is how long answers may be under way when a link has ended in order.
+const answerTime = 30 * time.Second
+
+// closeConnLater closes the connection of a link whose peer has left in order: its
+// answers to the last calls may come after the end of the link. The peer closes the
+// connection when it has handed them over, or wants to wait no longer.
+func (l *Link) closeConnLater() {
+	timeout := time.NewTimer(answerTime)
+	defer timeout.Stop()
+	select {
+	case <-l.beside.idle():
+	case <-timeout.C:
+	case <-l.host.ctx.Done():
+	}
+	l.closeConn()
 }
 
 // ended is told that a link has ended and is cleared up, and sees to it that

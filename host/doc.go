@@ -116,8 +116,8 @@
 // # Errors
 //
 // A call fails with an [*Error]. It has a gRPC status code, the text of the
-// remote error, the name of its type, and it says whether the other end answered
-// at all:
+// remote error, the name of its type, and it says whether the call was sent
+// ([Error.Sent]) and whether the other end answered at all ([Error.Remote]):
 //
 //   - an error that a function returns keeps its status, if it carries one; a
 //     context's error becomes DeadlineExceeded or Canceled, any other Unknown;
@@ -172,7 +172,7 @@
 // # Shutdown
 //
 // [Host.Shutdown] tells peers, which turn to other providers, lets calls in flight
-// finish, and closes;
+// finish, and closes links, objects and the rest;
 // [Host.Close] closes at once. [Host.Serve] shuts down when its context ends.
 //
 // # Lock order

@@ -107,7 +107,7 @@ type dynamic struct {
 func (h *Host) newDynamic(name string, arguments []any, t reflect.Type, object *reference) (*dynamic, error) {
 	path := joinPath(splitName(name))
 	fail := func(err error) (*dynamic, error) {
-		return nil, callError(path, status.Error(codes.InvalidArgument, err.Error()), nil)
+		return nil, callError(path, status.Error(codes.InvalidArgument, err.Error()))
 	}
 	if err := checkName(name); err != nil {
 		return fail(err)
@@ -133,7 +133,7 @@ func (h *Host) newDynamic(name string, arguments []any, t reflect.Type, object *
 		path: path, codec: cfg.codec, opts: d.grpc, demand: demand, oneWay: cfg.oneWay, cfg: &cfg,
 	}}
 	if err := dyn.pass(h, &d, t, object); err != nil {
-		return nil, callError(path, err, nil)
+		return nil, callError(path, err)
 	}
 	dyn.request.body, err = codec.AppendArgs(nil, d.positional, d.named)
 	if err != nil {
@@ -225,7 +225,7 @@ func (d *dynamic) call(ctx context.Context, h *Host, result reflect.Value) error
 		err = d.decode(pieces[0], result)
 	}
 	if err != nil {
-		return callError(d.request.path, status.Errorf(codes.Internal, "the result: %v", err), nil)
+		return sentError(d.request.path, status.Errorf(codes.Internal, "the result: %v", err), nil)
 	}
 	return nil
 }

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"testing"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/carp-rpc/carp-go/host"
@@ -113,4 +116,65 @@ func TestRelayedError(t *testing.T) {
 	if err := require[func(context.Context) error](t, third, "nobody")(testContext(t)); status.Code(err) != codes.Unavailable {
 		t.Errorf("%v, want Unavailable", err)
 	}
+}
+
+// An error says whether a function may have run for the call, on every wire.
+func TestErrorSent(t *testing.T) {
+	refuse := host.WithAuthorizer(func(_ context.Context, a *host.Access) error {
+		if a.Action == host.ActionCall && a.Service == "guarded" {
+			return errors.New("no")
+		}
+		return nil
+	})
+	wires(t, []host.Option{refuse}, func(t *testing.T, exporter, caller *host.Host) {
+		check := func(what string, err error, sent, remote bool) {
+			t.Helper()
+			e, ok := errors.AsType[*host.Error](err)
+			if !ok || e.Sent() != sent || e.Remote() != remote {
+				t.Errorf("%s: %v: %#v, want sent %t, remote %t", what, err, e, sent, remote)
+			}
+		}
+		begun := make(chan struct{}, 1)
+		export(t, exporter, "fails", func() error { return errOutOfStock })
+		export(t, exporter, "hangs", func(ctx context.Context) {
+			begun <- struct{}{}
+			<-ctx.Done()
+		})
+		export(t, exporter, "streams", func(n int) iter.Seq2[int, error] {
+			return func(yield func(int, error) bool) { _ = yield(n, nil) && yield(0, errOutOfStock) }
+		})
+		export(t, exporter, "guarded", func() {})
+		require[func() error](t, caller, "guarded")
+		fails := require[func(context.Context, ...grpc.CallOption) error](t, caller, "fails")
+		hangs := require[func(context.Context) error](t, caller, "hangs")
+		streams := require[func(context.Context, int) (iter.Seq2[int, error], error)](t, caller, "streams")
+
+		check("the function's error", fails(testContext(t)), true, true)
+		_, err := host.Call[any](testContext(t), caller, "fails")
+		check("the same, dynamic", err, true, true)
+		_, err = host.Call[int](testContext(t), caller, "nobody")
+		check("no provider", err, false, false)
+		_, err = host.Call[any](testContext(t), caller, "fails", make(chan int))
+		check("an argument without a form", err, false, false)
+		check("reserved metadata", fails(metadata.AppendToOutgoingContext(testContext(t), "carp-x", "")), false, false)
+		if exporter != caller { // it is not asked about the host itself
+			_, err = host.Call[any](testContext(t), caller, "guarded")
+			check("the authorizer's refusal", err, false, true)
+		}
+		items, err := streams(testContext(t), 1)
+		for _, err = range items {
+			if err != nil {
+				check("the error of a stream", err, true, true)
+			}
+		}
+		if err == nil {
+			t.Error("the stream has ended well")
+		}
+		ctx, cancel := context.WithCancel(testContext(t))
+		ended := make(chan error, 1)
+		go func() { ended <- hangs(ctx) }()
+		<-begun
+		cancel()
+		check("given up", <-ended, true, false)
+	})
 }

@@ -22,6 +22,10 @@ type Hooks struct {
 	Connect func(*Link)
 	// Exports is called when a peer has announced what it exports, or a change.
 	Exports func(*Link, ExportsChange)
+	// Leave is called when the peer of a link that was told of has given notice that
+	// it is shutting down: it counts as a provider no longer, and answers what it has
+	// taken. The reason is its own text. Disconnect follows.
+	Leave func(l *Link, reason string)
 	// Disconnect is called when a link that was told of has ended, with the reason.
 	Disconnect func(*Link, error)
 	// Message is called for each message of a call that the host serves: a request
@@ -125,6 +129,29 @@ func (h *Host) linkedUp(l *Link) {
 	if hook != nil {
 		hook(l)
 	}
+	if l.notice != nil {
+		h.tellLeave(l, *l.notice)
+	}
+}
+
+// leaving is told that the peer of a link takes no more calls.
+func (h *Host) leaving(l *Link, reason string) {
+	l.notified.Store(true)
+	h.peers.retire(l)
+	l.tell.Lock()
+	defer l.tell.Unlock()
+	switch l.told {
+	case untold:
+		l.notice = &reason // after the hook that the link stands
+	case toldUp:
+		h.tellLeave(l, reason)
+	}
+}
+
+func (h *Host) tellLeave(l *Link, reason string) {
+	if hook := h.hooks.Leave; hook != nil {
+		hook(l, shorten(reason))
+	}
 }
 
 // unlinked tells that a link has ended, if anybody knows of it.
@@ -139,8 +166,9 @@ func (h *Host) unlinked(l *Link) {
 
 // telling is how far hooks have been told of a link: once each, and in order.
 type telling struct {
-	tell sync.Mutex
-	told int
+	tell   sync.Mutex
+	told   int
+	notice *string // why the peer is leaving, if it has said so before anything was told
 }
 
 const (

@@ -195,13 +195,15 @@ func (h *Host) usable() error {
 
 // Shutdown ends the host in good order:
 //
-//  1. peers are told that it takes no more calls, and make theirs elsewhere; it
-//     takes none;
+//  1. peers are told that it takes no more calls ([Hooks].Leave), and make theirs
+//     elsewhere; it takes none;
 //  2. calls that peers have in flight here are awaited. The functions that run may
 //     still call others;
 //  3. the answers are handed over, and links are closed, which fails what this
 //     host has in flight elsewhere;
-//  4. then, or when ctx is done, Close does the rest.
+//  4. the objects that others held are closed;
+//  5. then, or when ctx is done, Close does the rest. Calls that are left then fail,
+//     and their objects are closed when the functions that run on them return.
 //
 // The error is that of ctx if there were calls left.
 func (h *Host) Shutdown(ctx context.Context) error {

@@ -27,6 +27,15 @@ type request struct {
 	to       *provider
 	stream   *grpc.StreamDesc // of a call with many messages; see openStream
 	cfg      *callConfig      // how the call is made; nil as the host says
+	handed   bool             // it has been given to a wire, which may have sent it
+	before   bool             // so had an earlier attempt of an idempotent call
+}
+
+// failed makes the error that the caller gets.
+func (q *request) failed(err error, trailer metadata.MD) *Error {
+	e := handedError(q.path, err, trailer, q.handed)
+	e.sent = e.sent || q.before
+	return e
 }
 
 // reply is the answer to a request. There may be header and trailer with an
@@ -67,14 +76,16 @@ func (h *Host) invokeWithTrailer(ctx context.Context, q *request) (mem.BufferSli
 	if r != nil {
 		trailer = r.trailer
 	}
-	return nil, trailer, callError(q.path, err, trailer)
+	return nil, trailer, q.failed(err, trailer)
 }
 
 // call makes the call at the provider. A reply with an error has the metadata
 // that came with it, if the provider answered.
 func (p provider) call(ctx context.Context, q *request) (*reply, error) {
+	q.handed = false
 	if p.link != nil {
 		if rpc := p.link.grpc; rpc != nil {
+			q.handed = true
 			return p.link.callRaw(ctx, rpc, q)
 		}
 	}
@@ -85,6 +96,7 @@ func (p provider) call(ctx context.Context, q *request) (*reply, error) {
 	if err := o.checkRequest(len(q.body)); err != nil {
 		return nil, err
 	}
+	q.handed = true
 	var r *reply
 	if p.link != nil {
 		r, err = p.link.call(ctx, q)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -27,6 +28,7 @@ type Link struct {
 	grpc   grpc.ClientConnInterface
 	dial   *dialled             // if this end dialled
 	conn   *carpgrpc.ClientConn // what it dialled
+	beside *besideConn          // conn, for calls
 	server *carpgrpc.Server     // serves the other direction of a direct conn
 	tunnel tunnel
 
@@ -38,6 +40,7 @@ type Link struct {
 	done          chan struct{}
 	announced     chan struct{} // closed when the peer's exports are known
 	announcedOnce sync.Once
+	notified      atomic.Bool // the peer has said that it is leaving
 
 	refused refusals
 	telling
@@ -101,7 +104,7 @@ func (h *Host) startLink(stream link.Stream, l *Link, ended func()) error {
 		Greet:        l.greet,
 		Exports:      func(e *carpv1.Exports) error { return h.applyExports(l, e) },
 		Announcement: func() *carpv1.Exports { return h.exports.next(l) },
-		Left:         func() { h.peers.retire(l) },
+		Left:         func(reason string) { h.leaving(l, reason) },
 		Tunnel:       l.openTunnel,
 		Release:      func(all []*carpv1.Released) { h.spawn(func() { l.give(all) }) },
 	})
@@ -158,11 +161,13 @@ func (h *Host) endLink(l *Link, ended func()) {
 	ended()
 	l.frames.Wait()
 	l.closeTunnel()
-	if l.conn != nil {
-		l.conn.Close()
-		l.server.Stop()
-		l.dial.ended(l)
+	if l.conn == nil {
+		return
 	}
+	if !l.notified.Load() || !h.spawn(l.closeConnLater) {
+		l.closeConn()
+	}
+	l.dial.ended(l)
 }
 
 // peerServer is the service by which other hosts link up with this one.

@@ -138,7 +138,9 @@ func TestShutdown(t *testing.T) {
 		for _, direction := range []string{"forward", "back"} {
 			t.Run(transport+" "+direction, func(t *testing.T) {
 				leak.Check(t)
-				server, client := newHost(t, "server"), newHost(t, "client")
+				left := make(chan string, 2)
+				notices := host.WithHooks(host.Hooks{Leave: func(l *host.Link, reason string) { left <- l.PeerLabel() + ": " + reason }})
+				server, client := newHost(t, "server", notices), newHost(t, "client", notices)
 				other := newHost(t, "other")
 				defer closeHosts(server, client, other)
 				leaver, caller := server, client
@@ -165,8 +167,11 @@ func TestShutdown(t *testing.T) {
 				<-begun
 				down := make(chan error, 1)
 				go func() { down <- leaver.Shutdown(testContext(t)) }()
-				for len(caller.Providers("work")) > 1 { // until the notice has come
-					time.Sleep(time.Millisecond)
+				if got, want := receive(t, left, "the notice"), leaver.Label()+`: host "`+leaver.Label()+`" is shutting down`; got != want {
+					t.Errorf("the notice is %q, want %q", got, want)
+				}
+				if n := len(caller.Providers("work")); n != 1 {
+					t.Errorf("%d providers after the notice", n)
 				}
 				for range 5 {
 					if s, err := anyone(testContext(t)); err != nil || s != "other" {
@@ -266,7 +271,7 @@ func testAtMostOnce(t *testing.T, transport string, forward bool) {
 		t.Errorf("%v, run %d times; want Unavailable, and that it was sent", err, runs["all"])
 	}
 	var e *host.Error
-	if !errors.As(err, &e) || e.Remote() {
+	if !errors.As(err, &e) || e.Remote() || !e.Sent() {
 		t.Errorf("%#v was not said by a host", err)
 	}
 }

@@ -94,7 +94,7 @@ func CallMethod[R any](ctx context.Context, o *Object, method string, arguments 
 
 func (o *Object) callDynamic(ctx context.Context, method string, arguments []any, result reflect.Value) error {
 	if o.handle == nil {
-		return callError("/Object/"+method, status.Error(codes.FailedPrecondition, "the zero Object refers to nothing"), nil)
+		return callError("/Object/"+method, status.Error(codes.FailedPrecondition, "the zero Object refers to nothing"))
 	}
 	defer runtime.KeepAlive(o.handle)
 	h := o.handle.at.host
@@ -146,7 +146,7 @@ func (p provider) giveBack(ctx context.Context, all []*carpv1.Released) error {
 	switch {
 	case p.link.Err() != nil: // everything has been given back
 	case err != nil:
-		return callError(carpv1.Peer_Release_FullMethodName, err, nil)
+		return sentError(carpv1.Peer_Release_FullMethodName, err, nil)
 	}
 	if err == nil {
 		r.body.Free()
@@ -157,10 +157,10 @@ func (p provider) giveBack(ctx context.Context, all []*carpv1.Released) error {
 // usable returns why the object can't be called.
 func (r *reference) usable(path string) error {
 	if r.released.Load() {
-		return callError(path, &releasedError{}, nil)
+		return callError(path, &releasedError{})
 	}
 	if l := r.at.link; l != nil && l.Err() != nil {
-		return callError(path, l.explain(&link.LostError{Err: l.Err()}), nil)
+		return callError(path, l.explain(&link.LostError{Err: l.Err()}))
 	}
 	return nil
 }

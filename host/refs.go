@@ -334,7 +334,7 @@ func (r *required) callReferring(v *invocation, results []reflect.Value) error {
 	defer v.cancel()
 	to, err := r.provider()
 	if err != nil {
-		return callError(r.path, err, nil)
+		return callError(r.path, err)
 	}
 	p := newPassing(to)
 	reply, trailer, err := r.exchange(v, p)
@@ -356,31 +356,32 @@ func (r *required) provider() (provider, error) {
 
 // exchange makes the call, and returns the results that have travelled.
 func (r *required) exchange(v *invocation, p *passing) ([]reflect.Value, metadata.MD, error) {
-	fail := func(code codes.Code, err error) ([]reflect.Value, metadata.MD, error) {
-		return nil, nil, callError(r.path, status.Error(code, err.Error()), nil)
+	fail := func(err error) ([]reflect.Value, metadata.MD, error) {
+		return nil, nil, callError(r.path, status.Error(codes.InvalidArgument, err.Error()))
 	}
 	codec, err := r.codecFor(v.opts)
 	if err != nil {
-		return fail(codes.InvalidArgument, err)
+		return fail(err)
 	}
 	values, err := p.values(r.sig, v.args)
 	if err != nil {
-		return fail(codes.InvalidArgument, err)
+		return fail(err)
 	}
 	body, err := r.sig.EncodeArgs(codec, values)
 	if err != nil {
-		return fail(codes.InvalidArgument, err)
+		return fail(err)
 	}
 	if err := checkOutgoing(v.ctx); err != nil {
-		return nil, nil, callError(r.path, err, nil)
+		return nil, nil, callError(r.path, err)
 	}
-	reply, err := p.to.call(v.ctx, r.request(codec.Name(), body, v.opts))
+	q := r.request(codec.Name(), body, v.opts)
+	reply, err := p.to.call(v.ctx, q)
 	var trailer metadata.MD
 	if reply != nil {
 		trailer = reply.trailer
 	}
 	if err != nil {
-		return nil, trailer, callError(r.path, err, trailer)
+		return nil, trailer, q.failed(err, trailer)
 	}
 	buf := contiguous(reply.body)
 	defer buf.Free()
@@ -389,7 +390,7 @@ func (r *required) exchange(v *invocation, p *passing) ([]reflect.Value, metadat
 		travelled[i] = reflect.New(r.sig.Results[i].Type).Elem()
 	}
 	if err := r.sig.DecodeResults(codec, buf.ReadOnlyData(), travelled); err != nil {
-		return fail(codes.Internal, err)
+		return nil, nil, sentError(r.path, status.Error(codes.Internal, err.Error()), nil)
 	}
 	return travelled, trailer, nil
 }
@@ -401,7 +402,7 @@ func (r *required) arrived(from provider, travelled, results []reflect.Value) er
 			ref, _ := v.Interface().(*value.Ref)
 			var err error
 			if v, err = from.arrive(ref, r.sig.Results[i].Go); err != nil {
-				return callError(r.path, status.Errorf(codes.Internal, "result %d: %v", i, err), nil)
+				return sentError(r.path, status.Errorf(codes.Internal, "result %d: %v", i, err), nil)
 			}
 		}
 		results[i].Set(v)

@@ -239,11 +239,11 @@ func (r *required) invoke(v *invocation, results []reflect.Value) error {
 	}
 	codec, err := r.codecFor(v.opts)
 	if err != nil {
-		return callError(r.path, status.Error(codes.InvalidArgument, err.Error()), nil)
+		return callError(r.path, status.Error(codes.InvalidArgument, err.Error()))
 	}
 	body, err := r.sig.EncodeArgs(codec, v.args)
 	if err != nil {
-		return callError(r.path, status.Error(codes.InvalidArgument, err.Error()), nil)
+		return callError(r.path, status.Error(codes.InvalidArgument, err.Error()))
 	}
 	reply, err := r.host.invoke(v.ctx, r.request(codec.Name(), body, v.opts))
 	if err != nil {
@@ -252,7 +252,7 @@ func (r *required) invoke(v *invocation, results []reflect.Value) error {
 	buf := contiguous(reply)
 	defer buf.Free()
 	if err := r.sig.DecodeResults(codec, buf.ReadOnlyData(), results); err != nil {
-		return callError(r.path, status.Error(codes.Internal, err.Error()), nil)
+		return sentError(r.path, status.Error(codes.Internal, err.Error()), nil)
 	}
 	return nil
 }

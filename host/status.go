@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/carp-rpc/carp-go/host/internal/bind"
+	"github.com/carp-rpc/carp-go/host/internal/link"
 )
 
 // Metadata keys of the wire contract. User metadata may not use the prefix.
@@ -53,6 +54,7 @@ type Error struct {
 	name      string // of the service and method
 	exception string
 	remote    bool
+	sent      bool
 	status    *status.Status
 	cause     error
 }
@@ -88,6 +90,11 @@ func (e *Error) Details() []any { return e.status.Details() }
 // context ended.
 func (e *Error) Remote() bool { return e.remote }
 
+// Sent reports whether the call was handed to a host, whose function may have run.
+// If it is false the function has provably not run for this call, and the call can be
+// made again whatever it does. It is true where that isn't known.
+func (e *Error) Sent() bool { return e.sent }
+
 // GRPCStatus is the status; it makes [status.FromError] work.
 func (e *Error) GRPCStatus() *status.Status { return e.status }
 
@@ -110,18 +117,30 @@ func (e *Error) Is(target error) bool {
 	return false
 }
 
-// callError makes the error that a caller gets. Trailer is the call's, nil when
-// no peer answered.
-func callError(path string, err error, trailer metadata.MD) *Error {
+// callError makes the error of a caller whose call has not been handed to a host.
+func callError(path string, err error) *Error { return handedError(path, err, nil, false) }
+
+// sentError makes the error of a caller whose call has been handed to a host, as far
+// as err and trailer don't say otherwise. Trailer is the call's, nil when no peer
+// answered.
+func sentError(path string, err error, trailer metadata.MD) *Error {
+	return handedError(path, err, trailer, true)
+}
+
+func handedError(path string, err error, trailer metadata.MD, handed bool) *Error {
 	if e, ok := err.(*Error); ok { //nolint:errorlint // one inside of another error is not this call's
 		return e
 	}
-	e := &Error{name: pathName(path), status: statusOf(err)}
+	e := &Error{name: pathName(path), status: statusOf(err), sent: handed}
 	if exceptions := trailer.Get(exceptionKey); len(exceptions) > 0 {
 		e.exception, e.remote = exceptions[0], true
+		e.sent = len(trailer.Get(link.RefusedKey)) == 0
 		return e
 	}
 	e.cause = err
+	if lost, ok := errors.AsType[*link.LostError](err); ok {
+		e.sent = lost.Sent
+	}
 	return e
 }
 

@@ -38,6 +38,7 @@ type messages interface {
 func (h *Host) openStream(ctx context.Context, q *request) (messages, error) {
 	var m messages
 	err := h.attempt(ctx, q, func(p provider) (err error) {
+		q.handed = true
 		m, err = p.open(ctx, q)
 		return err
 	})

@@ -56,7 +56,7 @@ func (h *Host) streamDynamic(ctx context.Context, name string, arguments []any, 
 	s.messages, err = h.openStream(ctx, &d.request)
 	if err != nil {
 		s.messages = nil
-		return s, callError(d.request.path, err, nil)
+		return s, d.request.failed(err, nil)
 	}
 	return s, nil
 }
@@ -88,7 +88,7 @@ func (s *outStream) next(into reflect.Value) error {
 		return io.EOF
 	}
 	if err != nil {
-		return callError(s.path, err, s.messages.trailer())
+		return sentError(s.path, err, s.messages.trailer())
 	}
 	buf := contiguous(msg)
 	defer buf.Free()
@@ -97,7 +97,7 @@ func (s *outStream) next(into reflect.Value) error {
 		err = s.codec.Decode(raw, into)
 	}
 	if err != nil {
-		return callError(s.path, status.Errorf(codes.Internal, "a value of the stream: %v", err), nil)
+		return sentError(s.path, status.Errorf(codes.Internal, "a value of the stream: %v", err), nil)
 	}
 	return nil
 }
@@ -105,7 +105,7 @@ func (s *outStream) next(into reflect.Value) error {
 // openFor opens the call of a required function with streams.
 func (r *required) openFor(ctx context.Context, cancel context.CancelCauseFunc, v *invocation) (*outStream, error) {
 	fail := func(err error) error {
-		return callError(r.path, status.Error(codes.InvalidArgument, err.Error()), nil)
+		return callError(r.path, status.Error(codes.InvalidArgument, err.Error()))
 	}
 	codec, err := r.codecFor(v.opts)
 	if err != nil {
@@ -119,7 +119,7 @@ func (r *required) openFor(ctx context.Context, cancel context.CancelCauseFunc, 
 	s := &outStream{path: r.path, codec: codec}
 	to, err := r.streamTo()
 	if err != nil {
-		return nil, callError(r.path, err, nil)
+		return nil, callError(r.path, err)
 	}
 	if to != nil {
 		s.passing = newPassing(*to)
@@ -142,7 +142,7 @@ func (r *required) openFor(ctx context.Context, cancel context.CancelCauseFunc, 
 	}
 	m, err := r.host.openStream(ctx, q)
 	if err != nil {
-		return s, callError(r.path, err, nil)
+		return s, q.failed(err, nil)
 	}
 	s.messages = m
 	if r.sig.TakesStream() {
@@ -169,7 +169,7 @@ func (r *required) sendItems(ctx context.Context, m messages, codec args.Codec, 
 	send := func(item reflect.Value) bool {
 		body, err := codec.Append(nil, item)
 		if err != nil {
-			cancel(callError(r.path, status.Errorf(codes.InvalidArgument, "a value of the stream: %v", err), nil))
+			cancel(sentError(r.path, status.Errorf(codes.InvalidArgument, "a value of the stream: %v", err), nil))
 			return false
 		}
 		return m.send(mem.BufferSlice{mem.SliceBuffer(body)}) == nil
@@ -180,7 +180,7 @@ func (r *required) sendItems(ctx context.Context, m messages, codec args.Codec, 
 	case r.sig.Params[len(r.sig.Params)-1].Stream == bind.ErrStream:
 		items.Seq2()(func(item, err reflect.Value) bool {
 			if e, ok := err.Interface().(error); ok {
-				cancel(callError(r.path, e, nil))
+				cancel(sentError(r.path, e, nil))
 				whole = false
 				return false
 			}
@@ -238,22 +238,22 @@ func (s *outStream) result(r *required, results []reflect.Value) error {
 		err = status.Error(codes.Internal, "the call ended without a reply")
 	}
 	if err != nil {
-		return callError(s.path, err, s.messages.trailer())
+		return sentError(s.path, err, s.messages.trailer())
 	}
 	buf := contiguous(msg)
 	defer buf.Free()
 	if extra, err := s.messages.recv(); err == nil {
 		extra.Free()
-		return callError(s.path, status.Error(codes.Internal, "the call was answered with more than one message"), nil)
+		return sentError(s.path, status.Error(codes.Internal, "the call was answered with more than one message"), nil)
 	} else if !errors.Is(err, io.EOF) {
-		return callError(s.path, err, s.messages.trailer())
+		return sentError(s.path, err, s.messages.trailer())
 	}
 	travelled := make([]reflect.Value, len(r.sig.Results))
 	for i := range travelled {
 		travelled[i] = reflect.New(r.sig.Results[i].Type).Elem()
 	}
 	if err := r.sig.DecodeResults(s.codec, buf.ReadOnlyData(), travelled); err != nil {
-		return callError(s.path, status.Error(codes.Internal, err.Error()), nil)
+		return sentError(s.path, status.Error(codes.Internal, err.Error()), nil)
 	}
 	var from provider
 	if s.passing != nil {
@@ -275,7 +275,7 @@ func (r *required) sequence(ctx context.Context, s *outStream, failed error, end
 		zero := reflect.Zero(t.Type)
 		switch {
 		case !begun.CompareAndSwap(false, true):
-			yield(zero, callError(r.path, status.Error(codes.FailedPrecondition, errConsumed.Error()), nil))
+			yield(zero, callError(r.path, status.Error(codes.FailedPrecondition, errConsumed.Error())))
 			return nil
 		case failed != nil:
 			yield(zero, r.because(ctx, failed))

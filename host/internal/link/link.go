@@ -50,8 +50,8 @@ type Config struct {
 	// nothing. It is called by the writer, first when the peer has said hello,
 	// and again after each [Link.Announce]. It may be nil.
 	Announcement func() *carpv1.Exports
-	// Left is called when the peer has said goaway. It may be nil.
-	Left func()
+	// Left is called when the peer has said goaway, with its reason. It may be nil.
+	Left func(reason string)
 	// Release is called when the peer gives references back. It must not wait.
 	// It may be nil.
 	Release func([]*carpv1.Released)

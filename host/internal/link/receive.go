@@ -138,6 +138,6 @@ func (l *Link) receiveGoaway(g *carpv1.Goaway) {
 	}
 	l.mu.Unlock()
 	if l.cfg.Left != nil {
-		l.cfg.Left()
+		l.cfg.Left(reason)
 	}
 }
