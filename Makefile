@@ -13,7 +13,7 @@ GOLANGCI := .tools/golangci-lint-$(GOLANGCI_VERSION)
 
 # NESTED are the modules below the root that `go test ./...` doesn't enter: what
 # needs dependencies that users of the library shall not get.
-NESTED := internal/tools/protogen interop/upstream
+NESTED := internal/tools/protogen interop/otel interop/upstream
 
 # CROSS are the platforms, beside this one, that everything builds and vets for.
 CROSS := darwin/arm64 windows/amd64 linux/arm64 linux/386

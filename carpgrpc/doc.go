@@ -28,7 +28,8 @@
 // The direct transport has the semantics of grpc-go: interceptors, metadata, deadlines,
 // cancellation, status and details, limits, statistics, call credentials, message
 // codecs and compression, connectivity, graceful stops. A test suite compares what callers
-// and handlers see over each transport with what plain grpc-go shows them. What it has
+// and handlers see over each transport with what plain grpc-go shows them, another what
+// OpenTelemetry's handlers (otelgrpc) tell of them. What it has
 // not, because nobody outside grpc-go can have it or because HTTP/2 is its subject:
 //
 //   - Service configs, and with them retry policies and health checks of clients. Calls

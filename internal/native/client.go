@@ -144,7 +144,7 @@ func (c *unaryCall) run(args, reply any) error {
 	c.first.call = &c.clientCall
 	for a := &c.first; ; {
 		if encodeErr != nil {
-			a.tag()
+			_ = a.tag() // the other error comes first
 			return a.fail(encodeErr)
 		}
 		if err := a.open(&msg); err != nil {

@@ -23,7 +23,7 @@ type clientCall struct {
 	method string
 	desc   *grpc.StreamDesc
 	info   callInfo
-	md     metadata.MD // outgoing
+	md     metadata.MD // outgoing, of the caller
 
 	start  time.Time // for statistics
 	waited bool      // for a connection
@@ -81,6 +81,7 @@ func (c *clientCall) ended(err error) {
 type attempt struct {
 	call *clientCall
 	ctx  context.Context // the call's, with what statistics put around it
+	md   metadata.MD     // outgoing, with what statistics put in: the trace, for one
 
 	conn   *Conn
 	stream *direct.Stream
@@ -97,8 +98,10 @@ type attempt struct {
 // again.
 func (a *attempt) open(msg *payload) error {
 	for {
-		a.tag()
-		err := a.openOnce(msg)
+		err := a.tag()
+		if err == nil {
+			err = a.openOnce(msg)
+		}
 		if err == nil {
 			return nil
 		}
@@ -130,7 +133,7 @@ func (a *attempt) openOnce(msg *payload) error {
 		Authority: c.client.cfg.Authority,
 		Subtype:   c.info.subtype,
 		Encoding:  c.info.compressor,
-		MD:        sendable(c.md),
+		MD:        sendable(a.md),
 	}
 	if c.info.authority != "" {
 		if err := checkAuthority(a.conn.Peer, c.info.authority); err != nil {
@@ -198,7 +201,7 @@ func (a *attempt) opened(authority string, msg *payload) {
 		return
 	}
 	a.ctx = peer.NewContext(a.ctx, a.conn.Peer)
-	header := a.call.md.Copy()
+	header := a.md.Copy()
 	if header == nil {
 		header = metadata.MD{}
 	}
@@ -220,11 +223,12 @@ func (a *attempt) stat(s stats.RPCStats) {
 	}
 }
 
-// tag tells statistics that the attempt begins.
-func (a *attempt) tag() {
-	a.ctx = a.call.ctx
+// tag tells statistics that the attempt begins. What they add to the outgoing metadata goes
+// with it.
+func (a *attempt) tag() error {
+	a.ctx, a.md = a.call.ctx, a.call.md
 	if !a.counting() {
-		return
+		return nil
 	}
 	failFast := !a.call.info.waitForReady
 	if a.begin = a.call.start; a.tries > 0 {
@@ -238,6 +242,11 @@ func (a *attempt) tag() {
 		IsClientStream: a.call.desc.ClientStreams, IsServerStream: a.call.desc.ServerStreams,
 		IsTransparentRetryAttempt: a.tries > 0,
 	})
+	a.md, _ = metadata.FromOutgoingContext(a.ctx)
+	if err := validate(a.md); err != nil {
+		return status.Error(codes.Internal, err.Error())
+	}
+	return nil
 }
 
 // endStat tells statistics that an attempt without a stream, or whose stream was refused, is

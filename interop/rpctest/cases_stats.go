@@ -111,6 +111,7 @@ func statsCases() []testCase {
 			// The server's handler is told of neither beginning nor end.
 			onServer.await("*stats.OutTrailer", 1)
 		}},
+		{"stats/metadata of a client's handler", "What a stats.Handler of a client puts into the outgoing metadata goes with the call: so do traces travel.", taggedMetadata},
 		{"stats/refused before it is sent", rule, func(e *env) {
 			c, _, _ := recorded(e, handlers{unary: echoUnary})
 			ctx := metadata.AppendToOutgoingContext(e.ctx, "bad key", "v")
@@ -195,4 +196,38 @@ func connStats(e *env) {
 	e.client("close: %s", showError(c.Close()))
 	e.await(onClient.ended, "the end of the client's connection")
 	e.await(onServer.ended, "the end of the server's connection")
+}
+
+// metadataHandler puts a pair into the outgoing metadata of each attempt.
+type metadataHandler struct{ *statsRecorder }
+
+func (h metadataHandler) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.Context {
+	return metadata.AppendToOutgoingContext(h.statsRecorder.TagRPC(ctx, info), "Trace", "of the handler", "k", "second", "user-agent", "not sent")
+}
+
+func taggedMetadata(e *env) {
+	show := func(ctx context.Context) {
+		md, _ := metadata.FromIncomingContext(ctx)
+		e.server("trace %q, k %q", md["trace"], md["k"])
+	}
+	ep := e.serve(handlers{
+		unary: func(ctx context.Context, m *message) (*message, error) {
+			show(ctx)
+			return m, nil
+		},
+		bidi: func(ss grpc.ServerStream) error {
+			show(ss.Context())
+			return nil
+		},
+	})
+	onClient := metadataHandler{newStatsRecorder(e, "client stats")}
+	c := e.dial(ep, authority("authority.test"), func(cfg *ClientConfig) { cfg.StatsHandlers = []stats.Handler{onClient} })
+	ctx := metadata.AppendToOutgoingContext(e.ctx, "k", "first")
+	e.client("%s", showReply(c.unary(ctx, text("x"))))
+	cs, err := c.bidi(ctx)
+	e.client("open: %s", showError(err))
+	e.recv(cs)
+	onClient.awaitEnds(2)
+	md, _ := metadata.FromOutgoingContext(ctx)
+	e.client("the caller's own: %s", showMD(md))
 }

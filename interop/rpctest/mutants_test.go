@@ -327,6 +327,9 @@ func optionMutants() []mutant {
 		{"runs only one stats handler", []string{"stats/several handlers"}, broken{client: func(cfg *rpctest.ClientConfig) {
 			cfg.StatsHandlers = cfg.StatsHandlers[:min(1, len(cfg.StatsHandlers))]
 		}}},
+		{"drops the metadata of stats handlers", []string{"stats/metadata of a client's handler"}, broken{client: func(cfg *rpctest.ClientConfig) {
+			cfg.StatsHandlers = []stats.Handler{noMetadata{cfg.StatsHandlers[0]}}
+		}}},
 		{"tells stats of no payloads", []string{"stats/unary", "stats/bidi"}, broken{client: func(cfg *rpctest.ClientConfig) {
 			for i, h := range cfg.StatsHandlers {
 				cfg.StatsHandlers[i] = noPayloads{h}
@@ -342,6 +345,13 @@ func optionMutants() []mutant {
 			return ctx, opts
 		})},
 	}
+}
+
+type noMetadata struct{ stats.Handler }
+
+func (h noMetadata) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.Context {
+	md, _ := metadata.FromOutgoingContext(ctx)
+	return metadata.NewOutgoingContext(h.Handler.TagRPC(ctx, info), md)
 }
 
 type noPayloads struct{ stats.Handler }
