@@ -51,12 +51,12 @@ test: ## everything a change has to pass: about 10 minutes on 2 cores when nothi
 
 .PHONY: race
 race: ## run the Go tests under the race detector (without a C compiler: without it)
-	@race=$$(scripts/race-flag); go test $(TEST_FLAGS) $$race ./...
+	@race=$$(scripts/race-flag); scripts/go-test $(TEST_FLAGS) $$race ./...
 
 .PHONY: test-nested
 test-nested: ## vet and test the nested modules
 	@race=$$(scripts/race-flag); for module in $(NESTED); do \
-		echo "module $$module"; (cd $$module && go vet ./... && go test $(TEST_FLAGS) $$race ./...); \
+		echo "module $$module"; (cd $$module && go vet ./... && $(CURDIR)/scripts/go-test $(TEST_FLAGS) $$race ./...); \
 	done
 
 .PHONY: test-python
@@ -124,7 +124,7 @@ soak: ## check the model, run the large matrices, repeat all tests for SOAK_SECO
 
 .PHONY: large
 large: ## the matrices and crashes of shared memory in full
-	@race=$$(scripts/race-flag); CARP_SOAK=1 go test $(TEST_FLAGS) $$race -count 1 ./internal/shm ./shmconn
+	@race=$$(scripts/race-flag); CARP_SOAK=1 scripts/go-test $(TEST_FLAGS) $$race -count 1 ./internal/shm ./shmconn
 
 .PHONY: bench
 bench: ## run the benchmarks that BENCH selects

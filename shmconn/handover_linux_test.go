@@ -238,7 +238,10 @@ func TestFileStaysNonBlocking(t *testing.T) {
 	l := listen(t, sockPath(t), nil)
 	done := make(chan error)
 	go func() {
-		_, err := l.Accept()
+		c, err := l.Accept()
+		if err == nil {
+			c.Close()
+		}
 		done <- err
 	}()
 	f, err := l.File()
