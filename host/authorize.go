@@ -177,7 +177,7 @@ func (h *Host) refusedBy(service string) string {
 func (h *Host) applyExports(l *Link, e *carpv1.Exports) error {
 	change := ExportsChange{Full: e.GetFull(), Removed: e.GetRemoved()}
 	allowed := make([]*carpv1.Export, 0, len(e.GetAdded()))
-	trusted := l.sameUser()
+	trusted := l.named() || l.sameUser()
 	for _, x := range e.GetAdded() {
 		name := x.GetName()
 		if err := h.mayAnnounce(l, trusted, name); err != nil {

@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
 
 	carpv1 "github.com/carp-rpc/carp-go/carpgo/v1"
 	"github.com/carp-rpc/carp-go/carpgrpc"
@@ -43,6 +45,7 @@ func (h *Host) Connect(ctx context.Context, target string) (*Link, error) {
 type dialled struct {
 	host   *Host
 	target string
+	plain  *plainServer  // if there is no host at the target
 	over   chan struct{} // closed when the link isn't wanted any more
 	once   sync.Once
 
@@ -69,6 +72,9 @@ func (d *dialled) connect(ctx context.Context) (*Link, error) {
 	select {
 	case <-l.announced:
 	case <-l.frames.Done():
+		if err := l.Err(); status.Code(err) == codes.Unimplemented {
+			return nil, fmt.Errorf("there is a gRPC server that is no carp host, see Host.ConnectServer: %w", err)
+		}
 		return nil, l.Err()
 	case <-ctx.Done():
 		l.frames.Close(errClosedHere)
@@ -101,9 +107,12 @@ func (d *dialled) settle(l *Link) error {
 
 // open dials and opens the stream of a link.
 func (d *dialled) open(ctx context.Context, l *Link) error {
+	if d.plain != nil {
+		return d.openPlain(ctx, l)
+	}
 	var err error
 	l.server = d.host.newServer(l)
-	if l.conn, err = d.host.dial(d.target, l.server); err != nil {
+	if l.conn, err = d.host.dial(d.target, bothways.Serve(l.server).(carpgrpc.ClientOption)); err != nil {
 		l.server.Stop()
 		return err
 	}
@@ -117,7 +126,9 @@ func (d *dialled) open(ctx context.Context, l *Link) error {
 
 func (l *Link) closeConn() {
 	l.conn.Close()
-	l.server.Stop()
+	if l.server != nil {
+		l.server.Stop()
+	}
 }
 
 // answerTime is how long answers may be under way when a link has ended in order.
@@ -206,15 +217,13 @@ func backoffDelay(c backoff.Config, retries int) time.Duration {
 }
 
 // dial prepares the connection, which is made when the link's stream is opened.
-// Srv serves its other direction, if it is a direct one.
-func (h *Host) dial(target string, srv *carpgrpc.Server) (*carpgrpc.ClientConn, error) {
-	return carpgrpc.NewClient(target,
+func (h *Host) dial(target string, opts ...carpgrpc.ClientOption) (*carpgrpc.ClientConn, error) {
+	return carpgrpc.NewClient(target, append(opts,
 		carpgrpc.WithTransportCredentials(h.transport.TCP),
 		carpgrpc.WithShm(h.transport.Shm),
 		carpgrpc.AllowPeer(h.transport.Allow),
 		carpgrpc.Logger(h.log),
-		bothways.Serve(srv).(carpgrpc.ClientOption),
-	)
+	)...)
 }
 
 // openLink opens the stream of a link. The stream lives as long as the link, but

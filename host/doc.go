@@ -169,6 +169,11 @@
 // express these, so that grpcurl and the like list, describe and call them.
 // [Host.WriteProto] writes the .proto files for clients that are generated.
 //
+// # Other servers
+//
+// [Host.ConnectServer] makes the services of a gRPC server that is no host, in
+// whatever language, ones that can be required here.
+//
 // # Shutdown
 //
 // [Host.Shutdown] tells peers, which turn to other providers, lets calls in flight

@@ -84,6 +84,9 @@ func (h *Host) invokeWithTrailer(ctx context.Context, q *request) (mem.BufferSli
 func (p provider) call(ctx context.Context, q *request) (*reply, error) {
 	q.handed = false
 	if p.link != nil {
+		if err := p.backward("one-way calls"); q.oneWay && err != nil {
+			return nil, status.Error(codes.Unimplemented, err.Error())
+		}
 		if rpc := p.link.grpc; rpc != nil {
 			q.handed = true
 			return p.link.callRaw(ctx, rpc, q)
@@ -167,7 +170,7 @@ func (l *Link) lost(ctx context.Context, err error, sent bool) error {
 	switch code := status.Code(err); {
 	case code == codes.Canceled && ctx.Err() == nil && l.Err() != nil:
 		err = l.Err()
-	case code != codes.Unavailable:
+	case code != codes.Unavailable, l.plain && sent: // of a plain server it may be the answer
 		return err
 	}
 	return l.explain(&link.LostError{Sent: sent, Err: err})

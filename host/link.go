@@ -27,9 +27,10 @@ type Link struct {
 	// this end dialled, or the other direction of a direct one. Or nil.
 	grpc   grpc.ClientConnInterface
 	dial   *dialled             // if this end dialled
+	plain  bool                 // the peer is a server that knows nothing of links
 	conn   *carpgrpc.ClientConn // what it dialled
 	beside *besideConn          // conn, for calls
-	server *carpgrpc.Server     // serves the other direction of a direct conn
+	server *carpgrpc.Server     // serves the other direction of a direct conn; or nil
 	tunnel tunnel
 
 	// ourSession is what the peer sends with its calls beside the link, and

@@ -63,6 +63,9 @@ func (p *passing) depart(v reflect.Value) (*value.Ref, error) {
 }
 
 func (p *passing) give(c *class, v reflect.Value) (*value.Ref, error) {
+	if err := p.to.backward("objects"); err != nil {
+		return nil, err
+	}
 	ref, err := p.held.give(c, v)
 	if err != nil {
 		return nil, err
@@ -75,6 +78,9 @@ func (p *passing) give(c *class, v reflect.Value) (*value.Ref, error) {
 func (p *passing) lend(sig *bind.Signature, fn reflect.Value) (*value.Ref, error) {
 	if fn.IsNil() {
 		return nil, nil
+	}
+	if err := p.to.backward("callbacks"); err != nil {
+		return nil, err
 	}
 	ref, err := p.held.lend(&function{host: p.to.host, sig: sig, fn: fn})
 	if err != nil {

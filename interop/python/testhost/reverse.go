@@ -15,6 +15,12 @@ type reverse struct {
 	host *host.Host
 }
 
+// ConnectServer links the host with a gRPC server that is no host.
+func (r *reverse) ConnectServer(ctx context.Context, target string, services []string) error {
+	_, err := r.host.ConnectServer(ctx, target, services...)
+	return err
+}
+
 // Await waits until a host exports a name.
 func (r *reverse) Await(ctx context.Context, name string) error {
 	_, err := host.Require[func(context.Context) error](ctx, r.host, name)
