@@ -25,7 +25,8 @@ type Action int
 const (
 	// ActionCall: the peer wants to call a method. Health
 	// ("grpc.health.v1.Health") and reflection ("grpc.reflection.v1.ServerReflection"
-	// and v1alpha) are called like everything else.
+	// and v1alpha) are called like everything else, and so are the functions that
+	// this host has passed to the peer as arguments ("carp.v1.Callback").
 	ActionCall Action = iota
 	// ActionLink: the peer wants to link with this host. It has not said yet who
 	// it is.
@@ -84,8 +85,14 @@ func WithAnnouncements(services ...string) Option {
 	return hostOption(func(c *config) { c.announcements = append(c.announcements, services...) })
 }
 
-// authorize decides about an incoming call.
+// authorize decides about an incoming call. What links are made of is for those whose
+// link was allowed: without one of its own, a peer can call Link and nothing else.
 func (h *Host) authorize(c *call) error {
+	ofPeer := strings.HasPrefix(c.path, peerPrefix)
+	if ofPeer && c.path != carpv1.Peer_Link_FullMethodName && c.link == nil {
+		return hostError(codes.FailedPrecondition, "%s: the call belongs to no link or session of this host (metadata %s)",
+			pathName(c.path), sessionKey)
+	}
 	if h.authorizer == nil {
 		return nil
 	}
@@ -97,9 +104,9 @@ func (h *Host) authorize(c *call) error {
 	if a.Service, a.Method, ok = splitPath(c.path); !ok {
 		return nil // there is nothing of that name
 	}
-	if strings.HasPrefix(c.path, peerPrefix) {
+	if ofPeer {
 		if a.Method != "Link" {
-			return nil // what a link needs; it is known by its session
+			return nil // what a link needs that was allowed
 		}
 		a.Action, a.Service, a.Method = ActionLink, "", ""
 	}

@@ -28,6 +28,8 @@ type wire interface {
 	sendHeader(metadata.MD) error
 	// send takes over the message's buffers.
 	send(mem.BufferSlice) error
+	// flags are what the call says of itself.
+	flags() callFlags
 }
 
 // call is an incoming call in the dispatcher. It is what [grpc.SetHeader] and
@@ -156,7 +158,7 @@ type endpoint interface {
 // serves. Ctx has the caller's metadata and peer; codec is the caller's tag, ""
 // for none. The error, if any, is a status.
 func (h *Host) dispatch(ctx context.Context, path, codec string, w wire) (metadata.MD, error) {
-	c := &call{host: h, path: path, codec: codec, callFlags: flagsOf(ctx, w), wire: w, maxReceive: h.maxMessage}
+	c := &call{host: h, path: path, codec: codec, callFlags: w.flags(), wire: w, maxReceive: h.maxMessage}
 	if c.codec == "" {
 		c.codec = protoCodec
 	}
@@ -179,6 +181,10 @@ func (h *Host) dispatch(ctx context.Context, path, codec string, w wire) (metada
 }
 
 func (h *Host) run(c *call) error {
+	if c.stray != "" {
+		c.refuse()
+		return errReserved(c.stray)
+	}
 	if err := h.authorize(c); err != nil {
 		c.refuse()
 		return err

@@ -111,7 +111,8 @@
 // [google.golang.org/grpc/metadata.FromIncomingContext],
 // [google.golang.org/grpc/peer.FromContext],
 // [google.golang.org/grpc.SetHeader] and [google.golang.org/grpc.SetTrailer] work
-// as in any gRPC handler. Metadata keys that start with "carp-" are reserved.
+// as in any gRPC handler. Metadata keys that start with "carp-" are reserved: a call
+// that has one of the user's is refused, and functions see none.
 //
 // # Errors
 //

@@ -173,7 +173,7 @@ func (d *dynamic) pass(h *Host, c *dynamicCall, t reflect.Type, object *referenc
 	})
 	if failed != nil {
 		d.settle(nil, failed)
-		return status.Error(codes.InvalidArgument, failed.Error())
+		return argumentError(failed)
 	}
 	return nil
 }

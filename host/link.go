@@ -202,7 +202,8 @@ func (s *peerServer) Link(stream grpc.BidiStreamingServer[carpv1.Frame, carpv1.F
 	return nil // the peer need not dial again
 }
 
-// linkOf is the link that a call in the dispatcher belongs to, or nil.
+// linkOf is the link that a call in the dispatcher belongs to, or nil. The methods of
+// carp.v1.Peer are called with one, except Link.
 func linkOf(ctx context.Context) *Link {
 	if c, ok := grpc.ServerTransportStreamFromContext(ctx).(*call); ok {
 		return c.link

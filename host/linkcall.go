@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -24,9 +23,14 @@ type linkWire struct {
 	header metadata.MD
 	body   []byte
 	sent   bool // body is the response
+	stray  string
 }
 
 var _ wire = (*linkWire)(nil)
+
+func (w *linkWire) flags() callFlags {
+	return callFlags{oneWay: w.in.OneWay(), instance: w.in.Instance(), stray: w.stray}
+}
 
 // via tells the dispatcher which link the call came over.
 func (w *linkWire) via() *Link { return w.link }
@@ -74,12 +78,16 @@ func (w *linkWire) send(msg mem.BufferSlice) error {
 // serve answers one call that came over the link.
 func (l *Link) serve(in *link.Incoming) {
 	md := in.Metadata()
-	maps.DeleteFunc(md, func(key string, _ []string) bool { return strings.HasPrefix(key, reservedPrefix) })
+	w := &linkWire{link: l, in: in}
+	for key := range md {
+		if strings.HasPrefix(key, reservedPrefix) {
+			w.stray = key // what other wires have there has its own place in a frame
+		}
+	}
 	ctx := metadata.NewIncomingContext(in.Context(), md)
 	if l.peer != nil {
 		ctx = peer.NewContext(ctx, l.peer)
 	}
-	w := &linkWire{link: l, in: in}
 	trailer, err := l.host.dispatch(ctx, in.Method(), in.Codec(), w)
 	result := link.Result{Status: status.Convert(err), Header: w.header, Trailer: trailer}
 	if err == nil {

@@ -175,11 +175,7 @@ func (*releasedError) GRPCStatus() *status.Status {
 
 // Release implements [carpv1.PeerServer].
 func (s *peerServer) Release(ctx context.Context, req *carpv1.ReleaseRequest) (*carpv1.ReleaseResponse, error) {
-	l := linkOf(ctx)
-	if l == nil {
-		return nil, status.Errorf(codes.FailedPrecondition, "the call belongs to no link or session (metadata %s)", sessionKey)
-	}
-	l.give(req.GetObjects())
+	linkOf(ctx).give(req.GetObjects())
 	return new(carpv1.ReleaseResponse), nil
 }
 

@@ -17,33 +17,12 @@ import (
 type callFlags struct {
 	oneWay   bool
 	instance string // the object whose method is called
+	stray    string // a reserved metadata key that the contract doesn't have, or ""
 }
 
 func (f callFlags) flags() callFlags { return f }
 
 func (q *request) flags() callFlags { return callFlags{oneWay: q.oneWay, instance: q.instance} }
-
-// flags implements flagged.
-func (w *linkWire) flags() callFlags {
-	return callFlags{oneWay: w.in.OneWay(), instance: w.in.Instance()}
-}
-
-// flagged is a wire that carries the flags by itself. Over gRPC they are metadata.
-type flagged interface{ flags() callFlags }
-
-func flagsOf(ctx context.Context, w wire) callFlags {
-	if f, ok := w.(flagged); ok {
-		return f.flags()
-	}
-	var f callFlags
-	for _, v := range metadata.ValueFromIncomingContext(ctx, oneWayKey) {
-		f.oneWay = v == "1"
-	}
-	for _, v := range metadata.ValueFromIncomingContext(ctx, instanceKey) {
-		f.instance = v
-	}
-	return f
-}
 
 // post answers a one-way call and runs the function thereafter.
 func (f *function) post(c *call, in []reflect.Value) error {
@@ -110,7 +89,7 @@ func (h *Host) failed(ctx context.Context, path string, err error) {
 }
 
 // nowhere is the wire of a call that has been answered.
-type nowhere struct{}
+type nowhere struct{ callFlags }
 
 var (
 	_ wire = nowhere{}

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -132,6 +133,16 @@ func (p *passing) values(sig *bind.Signature, in []reflect.Value) ([]reflect.Val
 		out[i] = reflect.ValueOf(ref)
 	}
 	return out, nil
+}
+
+// argumentError is why a call can't be made with its arguments: what the host itself
+// says of a limit keeps its code.
+func argumentError(err error) error {
+	code := codes.InvalidArgument
+	if own, ok := errors.AsType[*namedError](err); ok {
+		code = own.status.Code()
+	}
+	return status.Error(code, err.Error())
 }
 
 // settle takes back what was lent, when the call has ended with err, and what was
@@ -371,7 +382,7 @@ func (r *required) exchange(v *invocation, p *passing) ([]reflect.Value, metadat
 	}
 	values, err := p.values(r.sig, v.args)
 	if err != nil {
-		return fail(err)
+		return nil, nil, callError(r.path, argumentError(err))
 	}
 	body, err := r.sig.EncodeArgs(codec, values)
 	if err != nil {

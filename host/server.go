@@ -135,6 +135,7 @@ func (h *Host) accept(s *carpgrpc.Server, l net.Listener) {
 // grpcWire is a call that came through a gRPC server, whatever it speaks: HTTP/2,
 // or frames in shared memory.
 type grpcWire struct {
+	callFlags
 	stream grpc.ServerStream
 	link   *Link // that the call belongs to, or nil
 }
@@ -166,28 +167,54 @@ func (h *Host) handler(l *Link) grpc.StreamHandler {
 		if !ok {
 			return status.Error(codes.Internal, "the call has no method")
 		}
-		ctx, w := stream.Context(), grpcWire{stream, l}
+		md, _ := metadata.FromIncomingContext(stream.Context())
+		said := takeReserved(md)
+		ctx := metadata.NewIncomingContext(stream.Context(), md)
+		w := grpcWire{said.callFlags, stream, l}
 		if l == nil {
-			w.link = h.sessionOf(ctx)
+			w.link = h.peers.session(said.session)
 		} else if l.peer != nil {
 			ctx = peer.NewContext(ctx, l.peer)
 		}
-		trailer, err := h.dispatch(ctx, path, codecTag(ctx), w)
+		trailer, err := h.dispatch(ctx, path, said.codec, w)
 		stream.SetTrailer(trailer)
 		return err
 	}
 }
 
-// codecTag is the codec that a caller names: in the content-subtype, or in the
-// metadata if it can't send one.
-func codecTag(ctx context.Context) string {
-	for _, contentType := range metadata.ValueFromIncomingContext(ctx, "content-type") {
+// reserved is what a call over gRPC says in metadata that is not its user's.
+type reserved struct {
+	callFlags
+	codec   string // as its caller tagged it, "" for none
+	session string // of the link that it belongs to
+}
+
+// takeReserved reads and removes what is not for the user. The codec is named by the
+// content-subtype, or by metadata if the caller can't send one.
+func takeReserved(md metadata.MD) reserved {
+	var r reserved
+	for key, values := range md {
+		if !strings.HasPrefix(key, reservedPrefix) || len(values) == 0 {
+			continue
+		}
+		switch v := values[0]; key {
+		case codecKey:
+			r.codec = v
+		case sessionKey:
+			r.session = v
+		case oneWayKey:
+			r.oneWay = v == "1"
+		case instanceKey:
+			r.instance = v
+		default:
+			r.stray = key
+		}
+		delete(md, key)
+	}
+	for _, contentType := range md["content-type"] {
 		if _, subtype, ok := strings.Cut(contentType, "+"); ok && subtype != "" {
-			return strings.ToLower(subtype)
+			r.codec = strings.ToLower(subtype)
 		}
 	}
-	for _, name := range metadata.ValueFromIncomingContext(ctx, codecKey) {
-		return name
-	}
-	return ""
+	return r
 }

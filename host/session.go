@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 
 	"github.com/carp-rpc/carp-go/internal/bothways"
@@ -23,14 +22,6 @@ func newSession() string { return hex.EncodeToString(randomBytes()) }
 // session is what calls beside the link carry, so that the peer knows to which
 // link they belong.
 func (l *Link) session() string { return l.theirSession }
-
-// sessionOf is the link that an incoming call says it belongs to, or nil.
-func (h *Host) sessionOf(ctx context.Context) *Link {
-	for _, s := range metadata.ValueFromIncomingContext(ctx, sessionKey) {
-		return h.peers.session(s)
-	}
-	return nil
-}
 
 // networkKeepalive is how long a peer on the network may be silent before it is
 // asked whether it lives. The death of one on the same machine shows at once.

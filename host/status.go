@@ -263,11 +263,15 @@ func checkOutgoing(ctx context.Context) error {
 	return checkMetadata(md)
 }
 
+func errReserved(key string) error {
+	return hostError(codes.InvalidArgument, "the metadata key %q is reserved, as all that start with %q are", shorten(key), reservedPrefix)
+}
+
 // checkMetadata refuses keys that the contract keeps for itself.
 func checkMetadata(md metadata.MD) error {
 	for k := range md {
 		if strings.HasPrefix(strings.ToLower(k), reservedPrefix) {
-			return hostError(codes.InvalidArgument, "the metadata key %q is reserved, as all that start with %q are", k, reservedPrefix)
+			return errReserved(k)
 		}
 	}
 	return nil

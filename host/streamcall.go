@@ -124,7 +124,7 @@ func (r *required) openFor(ctx context.Context, cancel context.CancelCauseFunc, 
 	if to != nil {
 		s.passing = newPassing(*to)
 		if values, err = s.passing.values(r.sig, values); err != nil {
-			return s, fail(err)
+			return s, callError(r.path, argumentError(err))
 		}
 	}
 	body, err := r.sig.EncodeArgs(codec, values)

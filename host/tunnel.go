@@ -56,9 +56,6 @@ func (l *Link) stubs(ctx context.Context) (grpc.ClientConnInterface, error) {
 // Tunnel implements [carpv1.PeerServer]: the client's end of a tunnel.
 func (s *peerServer) Tunnel(stream grpc.BidiStreamingServer[carpv1.Data, carpv1.Data]) error {
 	l := linkOf(stream.Context())
-	if l == nil {
-		return status.Errorf(codes.FailedPrecondition, "the metadata %s names no link of this host", sessionKey)
-	}
 	near, far := net.Pipe()
 	client, err := tunnelClient(near)
 	if err != nil {
