@@ -2,6 +2,7 @@ package direct
 
 import (
 	"context"
+	"runtime"
 	"runtime/pprof"
 	"time"
 
@@ -154,7 +155,7 @@ func (c *Conn) nextStream() *Stream {
 func (c *Conn) serve(s *Stream) {
 	returned := false
 	defer func() {
-		if !returned {
+		if !returned && !panicking() {
 			s.Finish(context.Background(), nil, Answer{}, &Trailer{Code: codes.Internal, Message: "the handler ended without an answer"})
 		}
 		s.Returned()
@@ -162,6 +163,27 @@ func (c *Conn) serve(s *Stream) {
 	}()
 	s.method.Serve(s)
 	returned = true
+}
+
+// panicking tells a deferred function whether it runs because of a panic, and not of
+// [runtime.Goexit]. A panic ends the process, and the peer must see just that: an answer would
+// have the caller believe that the server goes on. To recover and panic again would tell this
+// apart, too, but change what the process says when it dies.
+func panicking() bool {
+	var pcs [32]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
+	for {
+		frame, more := frames.Next()
+		switch frame.Function {
+		case "runtime.gopanic":
+			return true
+		case "runtime.Goexit":
+			return false
+		}
+		if !more {
+			return false
+		}
+	}
 }
 
 // Returned says that nothing of the stream's handler runs any more but the sending of its
