@@ -24,51 +24,85 @@ import (
 //
 // The connection is bound to the service's name and not to a host, as a required
 // function is: each call goes to this host if it exports what is called, or else
-// to one of the hosts that do, streams included, whoever dialled.
-func (h *Host) RequireConn(ctx context.Context, service string) (grpc.ClientConnInterface, error) {
-	err := checkName(service)
-	if err == nil {
-		err = h.await(ctx, &demand{service: service})
-	}
+// to one of the hosts that do, streams included, whoever dialled. [WithPicker] chooses
+// ([OnHost] by name), [WithWaitForReady] waits, and [WithCodec] sends "json" or
+// "msgpack" in the place of "proto", which is the default whatever the host's is.
+func (h *Host) RequireConn(ctx context.Context, service string, opts ...CallOption) (grpc.ClientConnInterface, error) {
+	c, err := h.requireConn(ctx, service, opts)
 	if err != nil {
 		return nil, fmt.Errorf("host %q: require the service %q: %w", h.label, service, err)
 	}
-	return &serviceConn{host: h}, nil
+	return c, nil
+}
+
+func (h *Host) requireConn(ctx context.Context, service string, opts []CallOption) (*serviceConn, error) {
+	if err := checkName(service); err != nil {
+		return nil, err
+	}
+	c := &serviceConn{host: h, cfg: h.config.call}
+	c.cfg.codec = protoCodec
+	for _, o := range opts {
+		o.applyCall(&c.cfg)
+	}
+	switch {
+	case c.cfg.oneWay:
+		return nil, errors.New("generated clients wait for answers, and make no one-way calls")
+	case messageCodec(c.cfg.codec) == nil:
+		return nil, fmt.Errorf("the codec %q is none for messages; known are %s", c.cfg.codec, messageCodecs)
+	}
+	return c, h.await(ctx, &demand{service: service, picker: c.cfg.picker})
 }
 
 // serviceConn is a connection to whoever exports what is called.
 type serviceConn struct {
 	host *Host
+	cfg  callConfig
+}
+
+// request is a call through the connection, without its message, and its options.
+func (c *serviceConn) request(path string, opts []grpc.CallOption) (*request, []grpc.CallOption) {
+	if c.cfg.codec != protoCodec {
+		opts = append([]grpc.CallOption{grpc.CallContentSubtype(c.cfg.codec)}, opts...)
+	}
+	d := newDemand(path)
+	d.picker = c.cfg.picker
+	return &request{path: path, codec: c.cfg.codec, opts: opts, demand: d, cfg: &c.cfg}, opts
 }
 
 var _ grpc.ClientConnInterface = (*serviceConn)(nil)
 
 // Invoke implements [grpc.ClientConnInterface].
 func (c *serviceConn) Invoke(ctx context.Context, path string, in, out any, opts ...grpc.CallOption) error {
-	err := c.host.attempt(ctx, &request{path: path, opts: opts}, func(p provider) error {
-		rpc, err := p.stubs(ctx)
-		if err != nil {
-			return err
-		}
-		if rpc == nil {
-			return c.invokeEncoded(ctx, p, path, in, out, opts)
-		}
-		var at peer.Peer
-		var trailer metadata.MD
-		mine := append(opts[:len(opts):len(opts)], grpc.Peer(&at), grpc.Trailer(&trailer))
-		err = rpc.Invoke(p.link.outgoing(ctx, &request{}), path, in, out, mine...)
-		switch {
-		case err != nil && len(trailer.Get(link.RefusedKey)) > 0:
-			return &refusedError{err}
-		case err != nil && len(trailer.Get(exceptionKey)) == 0:
-			return p.link.lost(ctx, err, at.Addr != nil)
-		}
-		return err
+	q, opts := c.request(path, opts)
+	err := c.host.intercept(ctx, q, func(ctx context.Context) error {
+		return c.host.attempt(ctx, q, func(p provider) error { return c.invokeAt(ctx, p, path, in, out, opts) })
 	})
 	if err != nil {
 		return statusOf(err).Err()
 	}
 	return nil
+}
+
+// invokeAt makes a call at a provider.
+func (c *serviceConn) invokeAt(ctx context.Context, p provider, path string, in, out any, opts []grpc.CallOption) error {
+	rpc, err := p.stubs(ctx)
+	if err != nil {
+		return err
+	}
+	if rpc == nil {
+		return c.invokeEncoded(ctx, p, path, in, out, opts)
+	}
+	var at peer.Peer
+	var trailer metadata.MD
+	mine := append(opts[:len(opts):len(opts)], grpc.Peer(&at), grpc.Trailer(&trailer))
+	err = rpc.Invoke(p.link.outgoing(ctx, &request{}), path, in, out, mine...)
+	switch {
+	case err != nil && len(trailer.Get(link.RefusedKey)) > 0:
+		return &refusedError{err}
+	case err != nil && len(trailer.Get(exceptionKey)) == 0:
+		return p.link.lost(ctx, err, at.Addr != nil)
+	}
+	return err
 }
 
 // stubs is the way to the provider for gRPC's generated code, or nil if messages
@@ -126,27 +160,36 @@ func (c *serviceConn) invokeEncoded(ctx context.Context, p provider, path string
 // NewStream implements [grpc.ClientConnInterface].
 func (c *serviceConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, path string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	var s grpc.ClientStream
-	err := c.host.attempt(ctx, &request{path: path, opts: opts}, func(p provider) error {
-		rpc, err := p.stubs(ctx)
-		if err != nil {
+	q, opts := c.request(path, opts)
+	q.stream = desc
+	err := c.host.intercept(ctx, q, func(ctx context.Context) error {
+		return c.host.attempt(ctx, q, func(p provider) (err error) {
+			s, err = c.openAt(ctx, p, desc, path, opts)
 			return err
-		}
-		if rpc == nil {
-			s, err = c.openEncoded(ctx, p, desc, path, opts)
-			return err
-		}
-		var at peer.Peer
-		mine := append(opts[:len(opts):len(opts)], grpc.Peer(&at))
-		if s, err = rpc.NewStream(p.link.outgoing(ctx, &request{}), desc, path, mine...); err != nil {
-			return p.link.lost(ctx, err, at.Addr != nil)
-		}
-		s = &lostStream{s, ctx, p.link}
-		return nil
+		})
 	})
 	if err != nil {
 		return nil, statusOf(err).Err()
 	}
 	return s, nil
+}
+
+// openAt opens a stream at a provider.
+func (c *serviceConn) openAt(ctx context.Context, p provider, desc *grpc.StreamDesc, path string, opts []grpc.CallOption) (grpc.ClientStream, error) {
+	rpc, err := p.stubs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if rpc == nil {
+		return c.openEncoded(ctx, p, desc, path, opts)
+	}
+	var at peer.Peer
+	mine := append(opts[:len(opts):len(opts)], grpc.Peer(&at))
+	s, err := rpc.NewStream(p.link.outgoing(ctx, &request{}), desc, path, mine...)
+	if err != nil {
+		return nil, p.link.lost(ctx, err, at.Addr != nil)
+	}
+	return &lostStream{s, ctx, p.link}, nil
 }
 
 // lostStream says of a stream that was lost with its link that it was.

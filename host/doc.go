@@ -160,7 +160,8 @@
 // # Observing
 //
 // An [Interceptor] is run around each call that is served, on every wire; [Caller]
-// tells who calls. [Hooks] are told of links, announcements, messages and calls,
+// tells who calls. An [OutgoingInterceptor] is run around each call that is made. [Hooks]
+// are told of links, announcements, messages and calls,
 // and [Host.Inspect] returns links, exports, calls in flight, counts and latencies.
 //
 // # Other clients

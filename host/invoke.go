@@ -62,12 +62,14 @@ func (h *Host) invoke(ctx context.Context, q *request) (mem.BufferSlice, error) 
 
 func (h *Host) invokeWithTrailer(ctx context.Context, q *request) (mem.BufferSlice, metadata.MD, error) {
 	var r *reply
-	err := h.attempt(ctx, q, func(p provider) (err error) {
-		r, err = p.call(ctx, q)
-		if err != nil && r != nil && len(r.trailer.Get(link.RefusedKey)) > 0 {
-			return &refusedError{err}
-		}
-		return err
+	err := h.intercept(ctx, q, func(ctx context.Context) error {
+		return h.attempt(ctx, q, func(p provider) (err error) {
+			r, err = p.call(ctx, q)
+			if err != nil && r != nil && len(r.trailer.Get(link.RefusedKey)) > 0 {
+				return &refusedError{err}
+			}
+			return err
+		})
 	})
 	if err == nil {
 		return r.body, r.trailer, nil

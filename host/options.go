@@ -57,6 +57,7 @@ type config struct {
 	maxObjects int
 
 	interceptors  []Interceptor
+	outgoing      []OutgoingInterceptor
 	authorizer    Authorizer
 	announcements []string // services that strangers may announce
 	panicCrashes  bool

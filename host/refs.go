@@ -388,19 +388,13 @@ func (r *required) exchange(v *invocation, p *passing) ([]reflect.Value, metadat
 	if err != nil {
 		return fail(err)
 	}
-	if err := checkOutgoing(v.ctx); err != nil {
-		return nil, nil, callError(r.path, err)
-	}
 	q := r.request(codec.Name(), body, v.opts)
-	reply, err := p.to.call(v.ctx, q)
-	var trailer metadata.MD
-	if reply != nil {
-		trailer = reply.trailer
-	}
+	q.to = &p.to
+	reply, trailer, err := r.host.invokeWithTrailer(v.ctx, q)
 	if err != nil {
-		return nil, trailer, q.failed(err, trailer)
+		return nil, trailer, err
 	}
-	buf := contiguous(reply.body)
+	buf := contiguous(reply)
 	defer buf.Free()
 	travelled := make([]reflect.Value, len(r.sig.Results))
 	for i := range travelled {

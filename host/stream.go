@@ -37,10 +37,12 @@ type messages interface {
 // nothing is sent besides. Otherwise all of them are sent.
 func (h *Host) openStream(ctx context.Context, q *request) (messages, error) {
 	var m messages
-	err := h.attempt(ctx, q, func(p provider) (err error) {
-		q.handed = true
-		m, err = p.open(ctx, q)
-		return err
+	err := h.intercept(ctx, q, func(ctx context.Context) error {
+		return h.attempt(ctx, q, func(p provider) (err error) {
+			q.handed = true
+			m, err = p.open(ctx, q)
+			return err
+		})
 	})
 	return m, err
 }
