@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"runtime"
 	"sync/atomic"
@@ -33,7 +34,9 @@ import (
 // The fields are functions as in [Require], named as there. Functions that are
 // required or exported may take and return *Counter, or *Object where nothing is
 // known of the class; the zero value of these is no reference and travels as null.
-// A method that the class doesn't have fails when it is called.
+// Require refuses a function that returns a *Counter if the class, as it is announced,
+// lacks a method or has one with another signature, and names all of them. A class of
+// which nothing is known may lack any; a method that it lacks fails when it is called.
 //
 // A reference is valid as long as the link over which it came. It may be passed
 // back over that link, but not to other hosts.
@@ -244,6 +247,7 @@ func (h *Host) proxyMethods(t reflect.Type, class string) ([]proxyMethod, error)
 		return known.([]proxyMethod), nil
 	}
 	var all []proxyMethod
+	var errs []error
 	for i := range t.NumField() {
 		f := t.Field(i)
 		if !f.IsExported() || f.Type == objectType {
@@ -255,9 +259,13 @@ func (h *Host) proxyMethods(t reflect.Type, class string) ([]proxyMethod, error)
 		}
 		r, err := h.newRequired(class+"."+name, f.Type, nil)
 		if err != nil {
-			return nil, err
+			errs = append(errs, fmt.Errorf("field %s of %v: %w", f.Name, t, err))
+			continue
 		}
 		all = append(all, proxyMethod{f.Index, f.Type, r})
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
 	}
 	h.proxies.Store(proxyKey{t, class}, all)
 	return all, nil

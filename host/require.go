@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"runtime"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -285,12 +286,18 @@ func contiguous(msg mem.BufferSlice) mem.Buffer {
 func (h *Host) await(ctx context.Context, d *demand) error {
 	for {
 		changed, stop := h.peers.watch(d.service)
+		var again <-chan time.Time
 		if h.provided(d) {
-			stop()
-			return nil
+			if h.unfitProxies(d) == "" {
+				stop()
+				return nil
+			}
+			again = time.After(impatience) // the class may be another service
 		}
 		select {
 		case <-changed:
+		case <-again:
+			stop()
 		case <-h.ctx.Done():
 			stop()
 			return ErrClosed
@@ -307,8 +314,10 @@ func (h *Host) notProvided(ctx context.Context, d *demand) error {
 	offers := h.peers.find(d.service)
 	if unfit := h.unfit(d); unfit != "" {
 		what = fmt.Sprintf("it is wanted as %s; %s", d.signature.Canonical(), unfit)
-	} else if all, _ := h.providers(d, nil); len(all) > 0 {
+	} else if all, _ := h.providers(d, nil); len(all) > 0 && !h.provided(d) {
 		what = labels(all) + " export it, but the policy chose none of them"
+	} else if unfit := h.unfitProxies(d); unfit != "" {
+		what = unfit
 	} else if len(offers) > 0 || h.exports.has(d.service) {
 		what = fmt.Sprintf("%s is exported, without the method %s", d.service, d.method)
 	} else if refused := h.refusedBy(d.service); refused != "" {

@@ -25,6 +25,24 @@ func Fit(required, provided string) error {
 	return want.fits(have)
 }
 
+// ResultClasses are the classes of the objects that a function returns whose canonical
+// text is provided, one for each result; "" for what is no object, or of a class that
+// the text doesn't tell.
+func ResultClasses(provided string) []string {
+	s, err := parseShape(provided)
+	if provided == "" || err != nil {
+		return nil
+	}
+	classes := make([]string, len(s.results))
+	for i, r := range s.results {
+		classes[i], _ = strings.CutPrefix(r.typ.kind, "class ")
+		if classes[i] == r.typ.kind {
+			classes[i] = ""
+		}
+	}
+	return classes
+}
+
 // shape is a parsed canonical text.
 type shape struct {
 	params, results []shapeParam
