@@ -28,6 +28,13 @@ type Raw struct {
 	// Param is for codecs that depend on a signature: which parameter or
 	// result this is. 0 in the others.
 	Param int
+	// Budget is how many bytes decoding may still allocate for this and all other
+	// pieces of the same body, so that many small pieces together get no more
+	// than one large one. Decode takes from it, and so does who allocates the
+	// room for pieces. Nil for a piece that is counted by itself, as one of few
+	// is. Pieces with the same budget can't be decoded by several goroutines at
+	// a time.
+	Budget *int
 }
 
 // NamedRaw is an encoded argument with the name of its parameter.

@@ -37,6 +37,12 @@ func Marshal(v any) ([]byte, error) { return format.MarshalBytes(v) }
 // be partly set.
 func Unmarshal(data []byte, v any) error { return format.UnmarshalBytes(data, v) }
 
+// UnmarshalWithin is Unmarshal for one of several values that together may take no more
+// memory than budget says, in bytes. It takes from budget what it allocates.
+func UnmarshalWithin(data []byte, v any, budget *int) error {
+	return format.DecodeWithin(data, v, (*engine.Budget)(budget))
+}
+
 // Check reports whether data is a carp.v1.Value of a sound shape: no size larger
 // than there is room, exactly one kind in every Value, lists, maps and named
 // values nested at most value.MaxDepth deep, keys are scalars and no map has one
@@ -104,6 +110,7 @@ func (Codec) Split(body []byte) (args.Arguments, error) {
 	if err != nil {
 		return args.Arguments{}, err
 	}
+	engine.Share(&all, len(body))
 	return all, nil
 }
 
@@ -170,7 +177,7 @@ func refuseTwice(named []args.NamedRaw) error {
 
 // Decode implements [args.Codec].
 func (Codec) Decode(raw args.Raw, into reflect.Value) error {
-	return format.DecodeValue(raw.Data, into)
+	return format.DecodeValue(raw, into)
 }
 
 // AppendArgs implements [args.Codec]: it appends a carp.v1.Args.

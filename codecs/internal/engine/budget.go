@@ -3,6 +3,8 @@ package engine
 import (
 	"math"
 	"reflect"
+
+	"github.com/carp-rpc/carp-go/codecs/args"
 )
 
 // The bytes of a peer turn into more bytes of memory: 0xc0 is one byte of
@@ -25,6 +27,32 @@ func NewBudget(size int) Budget {
 		return math.MaxInt
 	}
 	return Budget(budgetFloor + budgetFactor*size)
+}
+
+// few is how many pieces of a body may have a budget each: counting them together takes
+// an allocation of its own, which most calls are spared.
+const few = 4
+
+// Share gives the pieces of a body of size bytes one budget, if they are many: the
+// floor of each would add up.
+func Share(all *args.Arguments, size int) {
+	if len(all.Positional)+len(all.Named) <= few {
+		return
+	}
+	budget := int(NewBudget(size))
+	for i := range all.Positional {
+		all.Positional[i].Budget = &budget
+	}
+	for i := range all.Named {
+		all.Named[i].Raw.Budget = &budget
+	}
+}
+
+// ShareResults is Share for the pieces of a reply.
+func ShareResults(pieces []args.Raw, size int) {
+	if len(pieces) > few {
+		Share(&args.Arguments{Positional: pieces}, size)
+	}
 }
 
 // Charge takes n bytes, about to be allocated, from the budget.

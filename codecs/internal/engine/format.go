@@ -155,9 +155,17 @@ func (d *reading) check() error {
 
 // Decode checks data, which must be one value, and decodes it into what pointer
 // points to.
-func (f *Format) Decode(data []byte, pointer any) error {
+func (f *Format) Decode(data []byte, pointer any) error { return f.DecodeWithin(data, pointer, nil) }
+
+// DecodeWithin is Decode for a value that takes from a budget which it has in common with
+// others, unless that is nil.
+func (f *Format) DecodeWithin(data []byte, pointer any, budget *Budget) error {
 	d, err := f.reading(data, true)
 	defer f.release(d)
+	if budget != nil {
+		d.Budget = *budget
+		defer func() { *budget = d.Budget }()
+	}
 	if err == nil {
 		err = d.check()
 	}
@@ -171,9 +179,13 @@ func (f *Format) Decode(data []byte, pointer any) error {
 }
 
 // DecodeValue decodes data, which has been checked, into v.
-func (f *Format) DecodeValue(data []byte, v reflect.Value) error {
-	d, err := f.reading(data, false)
+func (f *Format) DecodeValue(raw args.Raw, v reflect.Value) error {
+	d, err := f.reading(raw.Data, false)
 	defer f.release(d)
+	if raw.Budget != nil {
+		d.Budget = Budget(*raw.Budget)
+		defer func() { *raw.Budget = int(d.Budget) }()
+	}
 	if err != nil {
 		return f.wrap(err)
 	}
@@ -197,6 +209,7 @@ func (f *Format) Split(body []byte) (args.Arguments, error) {
 	if err != nil {
 		return args.Arguments{}, f.wrap(err)
 	}
+	Share(&all, len(body))
 	return all, nil
 }
 
@@ -218,6 +231,7 @@ func (f *Format) SplitResults(body []byte, n int, null []byte) ([]args.Raw, erro
 	if err != nil {
 		return nil, f.wrap(err)
 	}
+	ShareResults(results, len(body))
 	return results, nil
 }
 

@@ -201,8 +201,14 @@ func encHook(e *Encoder, v reflect.Value) error {
 	return e.EncodeAny(x)
 }
 
+// hookCost is what calling a hook takes at least.
+const hookCost = 128
+
 // decHook lets the value read itself, as often as it likes from the same place.
 func decHook(d *Decoder, v reflect.Value) error {
+	if err := d.Charge(hookCost); err != nil {
+		return err
+	}
 	start := d.R.Pos()
 	if err := d.R.Skip(); err != nil {
 		return err

@@ -58,7 +58,7 @@ func (Codec) Split(body []byte) (args.Arguments, error) { return format.Split(bo
 
 // Decode implements [args.Codec].
 func (Codec) Decode(raw args.Raw, into reflect.Value) error {
-	return format.DecodeValue(raw.Data, into)
+	return format.DecodeValue(raw, into)
 }
 
 // AppendArgs implements [args.Codec].

@@ -77,7 +77,9 @@ func (m *Method) Split(body []byte) (args.Arguments, error) {
 			there = append(there, p)
 		}
 	}
-	return args.Arguments{Named: there}, nil
+	all := args.Arguments{Named: there}
+	engine.Share(&all, len(body))
+	return all, nil
 }
 
 // plural reports whether the field is a list or map.
@@ -96,6 +98,7 @@ func split(m *message, body []byte, first int) ([]args.NamedRaw, error) {
 	if len(pieces) > len(few) {
 		ends = make([]int, len(pieces))
 	}
+	var sizes []int // of all records of a field, once one is copied
 	for at := 0; at < len(body); {
 		r, err := next(body[at:])
 		if err != nil {
@@ -115,10 +118,31 @@ func split(m *message, body []byte, first int) ([]args.NamedRaw, error) {
 			start -= len(*p)
 			*p, ends[i] = body[start:at:at], at
 		default:
-			*p, ends[i] = append(*p, body[start:at]...), -1
+			if ends[i] != -1 {
+				if sizes == nil {
+					sizes = recordSizes(m, body)
+				}
+				*p, ends[i] = append(make([]byte, 0, sizes[i]), *p...), -1
+			}
+			*p = append(*p, body[start:at]...)
 		}
 	}
 	return pieces, nil
+}
+
+// recordSizes are the sizes of the records of each field in a body, up to one that is
+// none.
+func recordSizes(m *message, body []byte) []int {
+	sizes := make([]int, len(m.fields))
+	for len(body) > 0 {
+		r, err := next(body)
+		if err != nil || m.byNumber(r.num) == nil {
+			return sizes
+		}
+		sizes[r.num-1] += r.size
+		body = body[r.size:]
+	}
+	return sizes
 }
 
 // Decode implements [args.Codec].
@@ -129,6 +153,10 @@ func (m *Method) Decode(raw args.Raw, into reflect.Value) error {
 	f := m.field(raw.Param)
 	into.SetZero()
 	d := newDecoder(len(raw.Data))
+	if raw.Budget != nil {
+		d.Budget = engine.Budget(*raw.Budget)
+		defer func() { *raw.Budget = int(d.Budget) }()
+	}
 	for data := raw.Data; len(data) > 0; {
 		r, err := next(data)
 		if err != nil {
@@ -276,6 +304,7 @@ func (m *Method) SplitResults(body []byte, n int) ([]args.Raw, error) {
 		}
 		results[i] = p.Raw
 	}
+	engine.ShareResults(results, len(body))
 	return results, nil
 }
 

@@ -20,6 +20,13 @@ type form struct {
 	file protoreflect.FileDescriptor
 }
 
+// formCost and formFactor are what it takes to read a message on the way to a Go value, by
+// itself and for each byte of it.
+const (
+	formCost   = 320
+	formFactor = 8
+)
+
 func neverZero(reflect.Value) bool { return false }
 
 // asMessage is the form of Go type T as message M.
@@ -36,7 +43,10 @@ func asMessage[T any, M proto.Message](to func(T) (M, error), from func(M) (T, e
 			}
 			return appendMessage(b, m)
 		},
-		dec: func(_ *decoder, r record, v reflect.Value) error {
+		dec: func(d *decoder, r record, v reflect.Value) error {
+			if err := d.Charge(formCost + formFactor*len(r.data)); err != nil {
+				return err
+			}
 			m := typ.New().Interface().(M)
 			if err := parseMessage(r.data, m); err != nil {
 				return err
@@ -137,8 +147,8 @@ func valueForm(reflect.Type) *form {
 			enc: func(_ int, b []byte, v reflect.Value) ([]byte, error) {
 				return appendSized(b, func(b []byte) ([]byte, error) { return carp.Codec{}.Append(b, v) })
 			},
-			dec: func(_ *decoder, r record, v reflect.Value) error {
-				return carp.Unmarshal(r.data, v.Addr().Interface())
+			dec: func(d *decoder, r record, v reflect.Value) error {
+				return carp.UnmarshalWithin(r.data, v.Addr().Interface(), (*int)(&d.Budget))
 			},
 		},
 	}

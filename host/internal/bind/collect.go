@@ -33,12 +33,17 @@ func (c *collector) arg(i int) reflect.Value {
 	return c.store.FieldByIndex(c.sig.Params[i].index)
 }
 
-func (c *collector) positional(codec args.Codec, raw args.Raw) error {
+// positional takes the next of total positional arguments.
+func (c *collector) positional(codec args.Codec, raw args.Raw, total int) error {
 	i, last := c.count, c.sig.stored()-1
 	c.count++
 	if c.sig.Variadic && i >= last {
 		c.seen |= 1 << last
-		return c.decode(codec, raw, last, appendOne(c.arg(last)))
+		tail := c.arg(last)
+		if err := c.room(tail, raw, total-i); err != nil {
+			return err
+		}
+		return c.decode(codec, raw, last, appendOne(tail))
 	}
 	if i > last {
 		return errorf("too many arguments: %s", c.sig.paramNames())
@@ -60,6 +65,21 @@ func (c *collector) named(codec args.Codec, named args.NamedRaw) error {
 	}
 	c.seen |= 1 << i
 	return c.decode(codec, named.Raw, i, c.arg(i))
+}
+
+// room makes room for n more elements of the variadic tail, unless there is some.
+func (c *collector) room(tail reflect.Value, raw args.Raw, n int) error {
+	if tail.Len() < tail.Cap() {
+		return nil
+	}
+	if raw.Budget != nil {
+		size := int(tail.Type().Elem().Size())
+		if *raw.Budget -= n * size; *raw.Budget < 0 {
+			return errorf("%d arguments of %d bytes each, which is too much for so small a call", n, size)
+		}
+	}
+	tail.Grow(n)
+	return nil
 }
 
 func (c *collector) decode(codec args.Codec, raw args.Raw, i int, into reflect.Value) error {
@@ -93,10 +113,9 @@ func (c *collector) finish() error {
 	return nil
 }
 
-// appendOne makes room for one more element of a slice and returns its place.
+// appendOne makes a slice, which has room, longer by one element and returns its place.
 func appendOne(slice reflect.Value) reflect.Value {
 	n := slice.Len()
-	slice.Grow(1)
 	slice.SetLen(n + 1)
 	return slice.Index(n)
 }

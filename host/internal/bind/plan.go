@@ -44,7 +44,7 @@ func (s *Signature) DecodeArgs(codec args.Codec, body []byte) (Args, error) {
 	}
 	c := s.collector()
 	for _, raw := range pieces.Positional {
-		if err := c.positional(codec, raw); err != nil {
+		if err := c.positional(codec, raw, len(pieces.Positional)); err != nil {
 			return Args{}, err
 		}
 	}
