@@ -166,6 +166,9 @@ class MessageCodec:
         """The reply message. Raises DecodeError."""
         return _parsed(self._reply, body)
 
+    encode_item = encode_result
+    decode_item = decode_result
+
 
 def _parsed(cls: type[Message], body: bytes) -> Message:
     try:

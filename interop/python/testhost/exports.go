@@ -52,7 +52,7 @@ func export(h *host.Host) error {
 		_, err := h.Export(e.name, e.v, e.opts...)
 		errs = append(errs, err)
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, exportObjects(h))...)
 }
 
 type calculator struct{}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -144,9 +145,13 @@ class FakePeer(grpc.GenericRpcHandler):
     # For tests.
 
     def wait_for(self, condition: Callable[[], Any]) -> Any:
+        """Wait for something here, of which there is notice, or at the other end: none of that."""
+        deadline = time.monotonic() + 30
         with self.changed:
-            assert self.changed.wait_for(condition, 30), "waited 30 s in vain"
-            return condition()
+            while not (found := condition()):
+                assert time.monotonic() < deadline, "waited 30 s in vain"
+                self.changed.wait(0.01)
+            return found
 
     def abort(self) -> None:
         """Break the connection, as a crash would."""

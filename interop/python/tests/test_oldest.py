@@ -18,6 +18,8 @@ TESTS = (
     "test_aiolink.py",
     "test_typed.py",
     "test_golink.py",
+    "test_goobjects.py",
+    "test_plain_server.py",
 )
 
 

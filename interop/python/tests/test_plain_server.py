@@ -15,6 +15,7 @@ from test_golink import stats_service
 from test_streams import STREAMED, AioBench, Bench, bench_service
 
 from carp_grpc import Client, RemoteExecutionError, protos
+from carp_grpc.typed import streams
 
 BENCHMARK = "grpc.testing.BenchmarkService"
 STATS = "grpc.testing.LoadBalancerStatsService"
@@ -28,10 +29,8 @@ def handlers(service: Any, servicer: Any) -> Any:
         serve = getattr(servicer, method.name, None)
         if serve is None:
             continue
-        streams = [
-            "stream" if s else "unary" for s in (method.client_streaming, method.server_streaming)
-        ]
-        make = getattr(grpc, f"{'_'.join(streams)}_rpc_method_handler")
+        kind = "_".join("stream" if s else "unary" for s in streams(method))
+        make = getattr(grpc, f"{kind}_rpc_method_handler")
         methods[method.name] = make(
             serve,
             request_deserializer=protos.class_of(method.input_type).FromString,

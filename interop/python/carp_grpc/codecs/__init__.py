@@ -35,6 +35,12 @@ class Codec(Protocol):
     def decode_result(self, body: bytes) -> Any:
         """The value in the body of a reply; None for an empty one. Raises DecodeError."""
 
+    def encode_item(self, value: Any) -> bytes:
+        """One value of a stream. Raises EncodeError."""
+
+    def decode_item(self, body: bytes) -> Any:
+        """One value of a stream. Raises DecodeError."""
+
 
 _codecs: dict[str, Codec] = {c.name: c for c in (MsgpackCodec(), JSONCodec(), CarpCodec())}
 

@@ -72,6 +72,16 @@ class CarpCodec:
         message = _parsed(_Result, body)
         return read(message.value) if message.HasField("value") else None
 
+    def encode_item(self, value: Any) -> bytes:
+        """One value of a stream. Raises EncodeError."""
+        message = new_value()
+        write(value, message)
+        return _serialized(message)
+
+    def decode_item(self, body: bytes) -> Any:
+        """One value of a stream. Raises DecodeError."""
+        return read(_parsed(new_value, body))
+
 
 def _kwarg(message: Any, name: str) -> Any:
     try:

@@ -44,6 +44,14 @@ class JSONCodec:
         """The value in the body of a reply; None for an empty one. Raises DecodeError."""
         return load(body) if body else None
 
+    def encode_item(self, value: Any) -> bytes:
+        """One value of a stream. Raises EncodeError."""
+        return dump(value)
+
+    def decode_item(self, body: bytes) -> Any:
+        """One value of a stream. Raises DecodeError."""
+        return load(body)
+
 
 def dump(value: Any) -> bytes:
     """One value as JSON. Raises EncodeError."""

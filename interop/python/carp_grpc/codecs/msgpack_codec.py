@@ -46,6 +46,14 @@ class MsgpackCodec:
         """The value in the body of a reply; None for an empty one. Raises DecodeError."""
         return unpack(body) if body else None
 
+    def encode_item(self, value: Any) -> bytes:
+        """One value of a stream. Raises EncodeError."""
+        return pack(value)
+
+    def decode_item(self, body: bytes) -> Any:
+        """One value of a stream. Raises DecodeError."""
+        return unpack(body)
+
 
 def pack(value: Any) -> bytes:
     """One value as msgpack. Raises EncodeError."""

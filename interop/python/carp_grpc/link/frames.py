@@ -19,11 +19,13 @@ Item = message_class("carp.v1.Item")
 End = message_class("carp.v1.End")
 Cancel = message_class("carp.v1.Cancel")
 Release = message_class("carp.v1.Release")
+ReleaseRequest = message_class("carp.v1.ReleaseRequest")
 Limits = message_class("carp.v1.Limits")
 Goaway = message_class("carp.v1.Goaway")
 Pong = message_class("carp.v1.Pong")
 
 PATH = "/carp.v1.Peer/Link"
+RELEASE = "/carp.v1.Peer/Release"
 
 Pairs = tuple[tuple[str, "str | bytes"], ...]
 

@@ -87,7 +87,7 @@ class _Stream:
         return self._wire.next_item(self._call)
 
     def _decoded(self, data: bytes) -> Any:
-        decode = codecs.lookup(self._request.codec).decode_result
+        decode = codecs.lookup(self._request.codec).decode_item
         return self._link._core.passing.decode(decode, data)
 
     def _ended(self) -> None:

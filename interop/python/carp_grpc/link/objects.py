@@ -288,6 +288,7 @@ class Passing:
             return value if held is None else held.thing
         if value.host not in ("", self.peer_id):
             return value  # of a third host, to which this link does not lead
+        value = dataclasses.replace(value, host=self.peer_id)  # whose it is, should it go back
         if not value.cls:
             return RemoteFunction(self._call, value, self._options)
         return RemoteObject(self._call, self._give_back, value, self._options)

@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -66,10 +67,13 @@ class Bound:
     takes_items: bool  # the caller wants items, even if there is only one
     passing: Passing
 
-    def encode(self, result: Any) -> bytes:
-        """One message of the reply."""
+    def encode_item(self, item: Any) -> bytes:
+        """One message of a stream. Raises RemoteExecutionError."""
+        return self._encode(self.codec.encode_item, item)
+
+    def _encode(self, encode: Callable[[Any], bytes], result: Any) -> bytes:
         try:
-            return self.passing.encode_result(self.codec.encode_result, result)
+            return self.passing.encode_result(encode, result)
         except errors.EncodeError as error:
             text = f"{self.context.method}: the result: {error}"
             internal = _Code.INTERNAL
@@ -81,7 +85,7 @@ class Bound:
 
     def answer(self, result: Any) -> Response:
         """The answer for what the function returned. Raises RemoteExecutionError."""
-        payload = self.encode(result)
+        payload = self._encode(self.codec.encode_result, result)
         return Response(payload=payload, metadata=tuple(self.context._trailers))
 
     def failed(self, error: BaseException) -> Response:

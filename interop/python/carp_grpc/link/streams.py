@@ -110,7 +110,7 @@ class ThreadMessages(_Messages):
 
     def send(self, value: Any) -> None:
         """Send a reply, when the one before is on its way."""
-        data = self.bound.encode(value)
+        data = self.bound.encode_item(value)
         self.flush()
         with self._changed:
             self._send(data, self._changed.notify_all)
@@ -160,7 +160,7 @@ class TaskMessages(_Messages):
 
     async def asend(self, value: Any) -> None:
         """Send a reply, when the one before is on its way."""
-        data = self.bound.encode(value)
+        data = self.bound.encode_item(value)
         await self.aflush()
         self._send(data, self._stirred.set)
         self._session.more.set()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from .. import errors
 from . import frames
@@ -296,6 +297,14 @@ class Wire:
     def _take_release(self, id: int, release: Any) -> None:
         self._events.append(Released(tuple((o.id, o.count) for o in release.objects)))
 
+    def _take_release_call(self, id: int, payload: bytes) -> None:
+        """A release that wants to be answered."""
+        try:
+            self._take_release(id, frames.ReleaseRequest.FromString(payload))
+        except DecodeError as error:
+            raise ProtocolError(f"a release that is malformed: {error}") from None
+        self._outbox.put(frames.frame("reply", frames.Reply(), id))
+
     def _take_ping(self, id: int, ping: Any) -> None:
         self._outbox.put(frames.frame("pong", frames.Pong(token=ping.token)))
 
@@ -307,6 +316,9 @@ class Wire:
         if len(call.payload) > INLINE or (call.payload and call.payload_size):
             raise ProtocolError(f"a payload of {len(call.payload)} bytes in one frame")
         self._last_id = id
+        if call.method == frames.RELEASE and not call.payload_size:
+            self._take_release_call(id, call.payload)
+            return
         refusal = self._refusal(call)
         if refusal is not None:
             reply = frames.Reply(code=refusal.code.value[0], message=refusal.message)
