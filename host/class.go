@@ -31,7 +31,9 @@ type class struct {
 //
 // From then on, functions that are exported or required by this host may take and
 // return pointers of this type, which travel as references; export the class before
-// them. The same object has the same reference on one link.
+// them. The same object has the same reference on one link. Inside of other values, in
+// a list, a struct or an interface, and in streams they are refused: at the export where
+// the type shows it, else by the call, before anything is sent.
 //
 // An object is let go when all its references have been released: explicitly, by
 // the holder's garbage collection, or at the end of the link or session to whose

@@ -14,7 +14,6 @@ import (
 
 	"github.com/carp-rpc/carp-go/codecs/args"
 	"github.com/carp-rpc/carp-go/codecs/value"
-	"github.com/carp-rpc/carp-go/host/internal/bind"
 )
 
 // Kwargs are arguments by parameter name, for [Call].
@@ -113,7 +112,7 @@ func (h *Host) newDynamic(name string, arguments []any, t reflect.Type, object *
 		return fail(err)
 	}
 	if t != nil && !isProxy(t) {
-		if err := bind.CheckType(t); err != nil {
+		if err := h.parser().Check(t); err != nil {
 			return fail(fmt.Errorf("the result: %w", err))
 		}
 	}
@@ -135,7 +134,14 @@ func (h *Host) newDynamic(name string, arguments []any, t reflect.Type, object *
 	if err := dyn.pass(h, &d, t, object); err != nil {
 		return nil, callError(path, err)
 	}
-	dyn.request.body, err = codec.AppendArgs(nil, d.positional, d.named)
+	d.each(func(v *reflect.Value) {
+		if err == nil {
+			err = h.parser().Carries(*v)
+		}
+	})
+	if err == nil {
+		dyn.request.body, err = codec.AppendArgs(nil, d.positional, d.named)
+	}
 	if err != nil {
 		dyn.settle(nil, err)
 		return fail(fmt.Errorf("the arguments: %w", err))

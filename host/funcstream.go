@@ -88,7 +88,11 @@ func itemCodec(codec args.Codec) args.Codec {
 func (f *function) sendItems(ctx context.Context, c *call, codec args.Codec, items reflect.Value) error {
 	var failure error
 	send := func(item reflect.Value) bool {
-		body, err := codec.Append(nil, item)
+		err := f.sig.CarriesItem(item)
+		var body []byte
+		if err == nil {
+			body, err = codec.Append(nil, item)
+		}
 		if err != nil {
 			failure = replyError(c.path, err)
 			return false

@@ -167,7 +167,11 @@ func (r *required) streamTo() (*provider, error) {
 // callee takes no more. What can't be sent ends the call.
 func (r *required) sendItems(ctx context.Context, m messages, codec args.Codec, items reflect.Value, cancel context.CancelCauseFunc) {
 	send := func(item reflect.Value) bool {
-		body, err := codec.Append(nil, item)
+		err := r.sig.CarriesItem(item)
+		var body []byte
+		if err == nil {
+			body, err = codec.Append(nil, item)
+		}
 		if err != nil {
 			cancel(sentError(r.path, status.Errorf(codes.InvalidArgument, "a value of the stream: %v", err), nil))
 			return false

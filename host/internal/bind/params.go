@@ -14,7 +14,7 @@ func (r *reader) setParams(in []reflect.Type, names []string) error {
 		if len(names) > 0 {
 			return fmt.Errorf("names are given for the parameters, but the fields of %v name them", in[0])
 		}
-		return s.setFields(in[0])
+		return r.setFields(in[0])
 	}
 	if len(names) > 0 && len(names) != len(in) {
 		return fmt.Errorf("%d parameter names are given for %d parameters", len(names), len(in))
@@ -43,7 +43,7 @@ func (r *reader) setParam(p *Param, last bool) error {
 	variadic := r.s.Variadic && last
 	if variadic {
 		p.Optional = true
-		return CheckType(p.Type)
+		return r.checkParam(p.Type)
 	}
 	if kind, item := streamOf(p.Type); kind != NoStream {
 		if kind == ChanStream {
@@ -57,7 +57,7 @@ func (r *reader) setParam(p *Param, last bool) error {
 		}
 		r.s.Plain = false
 		p.Stream, p.Type = kind, item
-		return CheckType(item)
+		return r.checkParam(item)
 	}
 	if p.Type.Kind() == reflect.Func && !hasOwnForm(p.Type) {
 		return r.setCallback(p)
@@ -70,7 +70,14 @@ func (r *reader) setParam(p *Param, last bool) error {
 	if p.Type.Kind() == reflect.Pointer {
 		p.Optional = true
 	}
-	return CheckType(p.Type)
+	return r.checkParam(p.Type)
+}
+
+func (r *reader) checkParam(t reflect.Type) error {
+	c := typeCheck{refs: r.refs, seen: make(map[reflect.Type]bool)}
+	err := c.check(t)
+	r.s.openParams = r.s.openParams || c.open
+	return err
 }
 
 // setCallback reads the type of a function that the caller passes: what a function
@@ -124,9 +131,11 @@ func (r *reader) setResults(t reflect.Type) error {
 			s.Plain = false
 			res.Ref, res.Type = ref, RefType
 		}
-		if err := CheckType(res.Type); err != nil {
+		c := typeCheck{refs: r.refs, seen: make(map[reflect.Type]bool)}
+		if err := c.check(res.Type); err != nil {
 			return fmt.Errorf("result %d: %w", i, err)
 		}
+		s.openResults = s.openResults || c.open
 		s.Results = append(s.Results, res)
 	}
 	return nil
@@ -157,7 +166,8 @@ func streamOf(t reflect.Type) (Stream, reflect.Type) {
 var boolType = reflect.TypeFor[bool]()
 
 // setFields makes the exported fields of a struct the parameters.
-func (s *Signature) setFields(t reflect.Type) error {
+func (r *reader) setFields(t reflect.Type) error {
+	s := r.s
 	s.Struct = true
 	s.storeT = t
 	for i := range t.NumField() {
@@ -169,7 +179,7 @@ func (s *Signature) setFields(t reflect.Type) error {
 		if f.Anonymous && f.Type.Kind() == reflect.Struct && name == f.Name {
 			return fmt.Errorf("%v embeds %v; a struct of parameters lists its fields itself", t, f.Type)
 		}
-		if err := CheckType(f.Type); err != nil {
+		if err := r.checkParam(f.Type); err != nil {
 			return fmt.Errorf("field %s of %v: %w", f.Name, t, err)
 		}
 		optional := f.Type.Kind() == reflect.Pointer || f.Tag.Get("carp") == "optional"

@@ -60,7 +60,11 @@ func (s *Signature) DecodeArgs(codec args.Codec, body []byte) (Args, error) {
 // function takes without a context, call options and a stream, with the variadic
 // tail as a slice and references in the place of what they stand for.
 func (s *Signature) EncodeArgs(codec args.Codec, values []reflect.Value) ([]byte, error) {
-	body, err := codec.AppendArgs(nil, s.spread(codec, values), nil)
+	err := s.carry(s.openParams, values)
+	var body []byte
+	if err == nil {
+		body, err = codec.AppendArgs(nil, s.spread(codec, values), nil)
+	}
 	if err != nil {
 		return nil, errorf("the arguments: %v", err)
 	}
@@ -93,7 +97,11 @@ func (s *Signature) spread(codec args.Codec, values []reflect.Value) []reflect.V
 
 // EncodeResults writes the body of a reply: the results without an error.
 func (s *Signature) EncodeResults(codec args.Codec, results []reflect.Value) ([]byte, error) {
-	body, err := codec.AppendResults(nil, results)
+	err := s.carry(s.openResults, results)
+	var body []byte
+	if err == nil {
+		body, err = codec.AppendResults(nil, results)
+	}
 	if err != nil {
 		return nil, errorf("the result: %v", err)
 	}

@@ -95,6 +95,11 @@ type Signature struct {
 	// there are no streams, callbacks and references.
 	Plain bool
 
+	// openParams and openResults tell that there are interfaces in them, whose
+	// values might be what travels as a reference; refs says what does.
+	openParams, openResults bool
+	refs                    func(reflect.Type) string
+
 	names     map[string]int
 	storeT    reflect.Type // the struct that holds all arguments of a call
 	canonical string
@@ -164,7 +169,7 @@ func (r *reader) parse(t reflect.Type, names []string) (*Signature, error) {
 	if t == nil || t.Kind() != reflect.Func {
 		return nil, fmt.Errorf("%v is not a function", t)
 	}
-	r.s = &Signature{Variadic: t.IsVariadic(), Plain: true}
+	r.s = &Signature{Variadic: t.IsVariadic(), Plain: true, refs: r.refs}
 	in := parameterTypes(t, r.s)
 	if err := r.setParams(in, names); err != nil {
 		return nil, err

@@ -34,21 +34,37 @@ func hasOwnForm(t reflect.Type) bool {
 	return false
 }
 
-// CheckType reports why values of type t can't be carried by any codec, or nil.
-// A codec may still refuse one that passes: JSON has no NaN.
-func CheckType(t reflect.Type) error {
-	return checkType(t, make(map[reflect.Type]bool))
+// Check reports why values of type t can't be carried by any codec, or nil. A codec may
+// still refuse one that passes: JSON has no NaN.
+func (p Parser) Check(t reflect.Type) error { return checkType(t, p.Ref) }
+
+func checkType(t reflect.Type, refs func(reflect.Type) string) error {
+	c := typeCheck{refs: refs, seen: make(map[reflect.Type]bool)}
+	return c.check(t)
 }
 
-func checkType(t reflect.Type, seen map[reflect.Type]bool) error {
-	if t == timeType || seen[t] {
+// typeCheck looks at a type and all that it consists of.
+type typeCheck struct {
+	refs func(reflect.Type) string // or nil
+	seen map[reflect.Type]bool
+	open bool // there are interfaces, whose values can be anything
+}
+
+func (c *typeCheck) check(t reflect.Type) error {
+	if t == timeType || c.seen[t] {
 		return nil
 	}
-	seen[t] = true
+	c.seen[t] = true
+	if c.refs != nil {
+		if ref := c.refs(t); ref != "" {
+			return nestedRef(t)
+		}
+	}
 	switch t.Kind() {
 	case reflect.Chan, reflect.Func, reflect.UnsafePointer, reflect.Uintptr, reflect.Complex64, reflect.Complex128:
 		return fmt.Errorf("%v has no form on the wire", t)
 	case reflect.Interface:
+		c.open = true
 		return checkInterface(t)
 	}
 	if hasOwnForm(t) {
@@ -59,13 +75,13 @@ func checkType(t reflect.Type, seen map[reflect.Type]bool) error {
 		if t.Elem().Kind() == reflect.Pointer {
 			return fmt.Errorf("%v is a pointer to a pointer", t)
 		}
-		return checkType(t.Elem(), seen)
+		return c.check(t.Elem())
 	case reflect.Slice, reflect.Array:
-		return checkType(t.Elem(), seen)
+		return c.check(t.Elem())
 	case reflect.Map:
-		return checkMap(t, seen)
+		return c.mapType(t)
 	case reflect.Struct:
-		return checkFields(t, seen)
+		return c.fields(t)
 	}
 	return nil
 }
@@ -82,20 +98,20 @@ func checkInterface(t reflect.Type) error {
 	return fmt.Errorf("%v is an interface with methods; a receiver couldn't know which type to make", t)
 }
 
-func checkMap(t reflect.Type, seen map[reflect.Type]bool) error {
+func (c *typeCheck) mapType(t reflect.Type) error {
 	switch k := t.Key(); k.Kind() {
 	case reflect.Chan, reflect.Func, reflect.Pointer, reflect.Array, reflect.UnsafePointer:
 		if !hasOwnForm(k) {
 			return fmt.Errorf("%v: keys of type %v have no form on the wire", t, k)
 		}
 	}
-	if err := checkType(t.Key(), seen); err != nil {
+	if err := c.check(t.Key()); err != nil {
 		return fmt.Errorf("%v: %w", t, err)
 	}
-	return checkType(t.Elem(), seen)
+	return c.check(t.Elem())
 }
 
-func checkFields(t reflect.Type, seen map[reflect.Type]bool) error {
+func (c *typeCheck) fields(t reflect.Type) error {
 	carried := 0
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -103,7 +119,7 @@ func checkFields(t reflect.Type, seen map[reflect.Type]bool) error {
 			continue
 		}
 		carried++
-		if err := checkType(f.Type, seen); err != nil {
+		if err := c.check(f.Type); err != nil {
 			return fmt.Errorf("field %s of %v: %w", f.Name, t, err)
 		}
 	}
