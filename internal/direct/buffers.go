@@ -18,7 +18,7 @@ type bufferPool struct {
 }
 
 const (
-	minPooled = 8  // 256 bytes
+	minPooled = 4  // 16 bytes: with larger ones, small messages would cost more than their credit
 	maxPooled = 22 // 4 MiB
 )
 

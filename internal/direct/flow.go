@@ -17,7 +17,7 @@ import "sync"
 //     is not taken from what messages are lent.
 //
 // So a connection holds at most streams × firstWindow + 2 × poolSize bytes of messages; more
-// by what a single message has beyond poolSize.
+// by what a single message has beyond poolSize. [Buffers] takes up to twice that.
 const (
 	firstWindow = 64<<10 + 4<<10 // a message of 64 KiB with a little around it
 	maxWindow   = 1 << 20
