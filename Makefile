@@ -123,8 +123,9 @@ soak: ## check the model, run the large matrices, repeat all tests for SOAK_SECO
 	@$(PART) fuzz $(MAKE) fuzz
 
 .PHONY: large
-large: ## the matrices and crashes of shared memory, and what is sent to hosts, in full
-	@race=$$(scripts/race-flag); CARP_SOAK=1 scripts/go-test $(TEST_FLAGS) $$race -count 1 ./internal/shm ./shmconn ./host
+large: ## the matrices and crashes of shared memory, what is sent to hosts, and many connections, in full
+	@race=$$(scripts/race-flag); CARP_SOAK=1 scripts/go-test $(TEST_FLAGS) $$race -count 1 ./internal/shm ./shmconn ./host; \
+		CARP_SOAK=1 scripts/go-test $(TEST_FLAGS) $$race -count 1 -run TestManyConnections ./carpgrpc
 
 .PHONY: bench
 bench: ## run the benchmarks that BENCH selects

@@ -7,5 +7,5 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testproc.Main(m, map[string]testproc.Role{"serve": serveRole, "call": callRole, "panic": panicRole})
+	testproc.Main(m, map[string]testproc.Role{"serve": serveRole, "call": callRole, "panic": panicRole, "many": manyRole})
 }
