@@ -81,10 +81,9 @@ func (x streamer) FullDuplexCall(s grpc.BidiStreamingServer[pb.StreamingOutputCa
 			return err
 		}
 		if r.GetResponseStatus().GetMessage() == "hang" {
-			if err := s.Send(&pb.StreamingOutputCallResponse{}); err != nil {
-				return err
+			if s.Send(&pb.StreamingOutputCallResponse{}) == nil {
+				<-s.Context().Done()
 			}
-			<-s.Context().Done()
 			x.ended <- s.Context().Err()
 			return s.Context().Err()
 		}

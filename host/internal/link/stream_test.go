@@ -306,3 +306,28 @@ func TestUnreadAnswersCount(t *testing.T) {
 		}
 	})
 }
+
+// A message that its receiver has had was sent, whatever has become of the call
+// before its sender looks.
+func TestSendHasSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sent := make(chan error)
+		a, _ := pair(t, config(t, true, unserved), config(t, false, func(c *link.Incoming) {
+			sent <- c.Send(payload(10))
+			c.Reply(link.Result{})
+		}))
+		for range 2000 {
+			out, err := a.Open(t.Context(), &link.Request{Method: "/m", TakesItems: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := out.Recv(); err != nil {
+				t.Fatal(err)
+			}
+			out.Cancel()
+			if err := <-sent; err != nil {
+				t.Fatalf("Send of what has arrived: %v", err)
+			}
+		}
+	})
+}
