@@ -99,17 +99,29 @@ func testHostile(t *testing.T, span time.Duration, meet func(v *victim, dir stri
 	})
 	t.Logf("%d hostile connections, %d of them found corrupt; longest time between two honest echoes %v",
 		v.conns.Load(), v.corrupt.Load(), time.Duration(v.slowest.Load()))
-	if v.conns.Load() < 3 || v.corrupt.Load() == 0 {
+	if !v.attacked() {
 		t.Error("that was no attack")
 	}
 	v.idle()
 }
 
-// echo talks on the honest connection until the time is over. It must never stall.
+// attacked tells that some of the harm was done.
+func (v *victim) attacked() bool { return v.conns.Load() >= 3 && v.corrupt.Load() > 0 }
+
+// patience is how much longer than its span an attack may take to begin.
+const patience = 30 * time.Second
+
+// over tells that the attack has lasted for its span, or longer where a busy machine
+// kept it from beginning.
+func (v *victim) over(now time.Time) bool {
+	return now.After(v.until) && (v.attacked() || now.After(v.until.Add(patience)))
+}
+
+// echo talks on the honest connection until the attack is over. It must never stall.
 func (v *victim) echo(conn net.Conn) {
 	sent, got := make([]byte, 3000), make([]byte, 3000)
 	last := time.Now()
-	for i := 0; last.Before(v.until); i++ {
+	for i := 0; !v.over(last); i++ {
 		sent[i%len(sent)]++
 		if err := conn.SetDeadline(last.Add(10 * stall)); err != nil {
 			v.t.Fatal(err)
@@ -172,7 +184,7 @@ func (v *victim) dial(dir, seed string) (stop func()) {
 	path := filepath.Join(dir, "hostile")
 	child := testproc.Start(v.t, "hostile listener", seed, path)
 	child.ReadLine()
-	ctx, cancel := context.WithDeadline(context.Background(), v.until)
+	ctx, cancel := context.WithCancel(context.Background())
 	for _, wait := range []shmconn.Wait{shmconn.Balanced, shmconn.LatencyFirst} {
 		v.serving.Go(func() {
 			for ctx.Err() == nil {
