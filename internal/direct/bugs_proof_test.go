@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"math"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -311,5 +312,28 @@ func TestOpenThatSentNothing(t *testing.T) {
 	defer c.w.mu.Unlock()
 	if n := len(c.w.owed); n > 0 {
 		t.Errorf("%d control frames are owed for streams that the peer has never heard of", n)
+	}
+}
+
+// TestGenerationsStartOver: after 4,294,967,295 streams in one slot the next one's generation was
+// zero, which the peer took for a breach of the protocol.
+func TestGenerationsStartOver(t *testing.T) {
+	leak.Check(t)
+	c, p := raw(t, 64<<10, Options{})
+	for i, want := range []uint64{1, math.MaxUint32, 1, 2} {
+		s, err := c.Open(t.Context(), &Request{Method: "/m"}, &OpenOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f := p.receive(kindRequest); f.stream>>32 != want {
+			t.Errorf("stream %d has generation %d, want %d", i, f.stream>>32, want)
+		}
+		s.Cancel(context.Canceled)
+		p.receive(kindCancel)
+		if i == 0 {
+			c.out.mu.Lock()
+			c.out.slots[slotOf(s.id)].gen = math.MaxUint32 - 1
+			c.out.mu.Unlock()
+		}
 	}
 }

@@ -61,7 +61,9 @@ func (t *table) placeLocked(s *Stream) bool {
 		return false
 	}
 	sl := &t.slots[i]
-	sl.gen++
+	if sl.gen++; sl.gen == 0 {
+		sl.gen = 1 // after four billion streams, which one busy caller needs some hours for
+	}
 	sl.s = s
 	s.id = uint64(sl.gen)<<32 | uint64(i)
 	t.open++
