@@ -201,8 +201,13 @@ def test_deadline_that_the_host_sees_first() -> None:
         raise AssertionError
 
     with fake_host(a__B=reset) as target, Client(target, timeout=1.0) as c:
-        with pytest.raises(DeadlineExceededError, match="at its deadline: reset"):
-            c.a.B("late")
+        for _ in range(30):  # on a busy machine the client may be the first to see it
+            with pytest.raises(DeadlineExceededError) as late:
+                c.a.B("late")
+            if "at its deadline: reset" in str(late.value):
+                break
+        else:
+            pytest.fail("the host was never the first to see the deadline")
         with pytest.raises(RemoteExecutionError) as caught:
             c.a.B()
         assert caught.value.code is grpc.StatusCode.CANCELLED
