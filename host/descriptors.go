@@ -18,8 +18,11 @@ func (s *service) synthesized() *synth.Service {
 		}
 		var functions []synth.Function
 		for _, name := range sortedKeys(s.methods) {
-			if f, ok := s.methods[name].(*function); ok {
-				functions = append(functions, synthFunction(name, f.sig))
+			switch e := s.methods[name].(type) {
+			case *function:
+				functions = append(functions, synthFunction(name, e.sig))
+			case *instanceMethod:
+				functions = append(functions, synthFunction(name, e.sig))
 			}
 		}
 		// The error is for the functions that are left out.

@@ -168,7 +168,8 @@
 //
 // A host serves gRPC's health and reflection (v1 and v1alpha). Exported Go functions
 // are in it with protobuf messages made from their types, as far as protobuf can
-// express these, so that grpcurl and the like list, describe and call them.
+// express these, so that grpcurl and the like list, describe and call them; classes are
+// services, whose methods are called in a session.
 // [Host.WriteProto] writes the .proto files for clients that are generated.
 //
 // # Other servers

@@ -9,7 +9,9 @@ import (
 // ProtoSource returns, by path, the .proto files of a service of Go functions: what
 // protoc needs to generate clients in other languages. They import
 // carpgo/v1/carp.proto, which is in this module, where a function takes or returns
-// values of any type, and else at most what comes with protoc. Methods that
+// values of any type or references to objects, and else at most what comes with protoc.
+// A class is a service too: its constructor is the method "call", and its other methods
+// are called with the metadata carp-session and carp-instance. Methods that
 // protobuf can't express are left out; they can be called with the codecs msgpack,
 // json and carp. Service is the part of the name before the method: "Calculator",
 // or "f" for a function f.

@@ -166,7 +166,8 @@ func (p provider) arrive(ref *value.Ref, t reflect.Type) (reflect.Value, error) 
 	if ref == nil {
 		return reflect.Zero(t), nil
 	}
-	own := p.link == nil || ref.Host == p.host.id
+	own := p.link == nil || ref.Host == p.host.id ||
+		ref.Host == "" && p.link.PeerID() == "" // a client in a session has no objects, and sends back what it was sent
 	if c := p.host.classOf(t); c != nil {
 		if !own {
 			return reflect.Value{}, fmt.Errorf("the object of class %s lives in another host, one of this host is wanted", ref.Class)

@@ -3,12 +3,16 @@ package host_test
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/dynamicpb"
 
 	carpv1 "github.com/carp-rpc/carp-go/carpgo/v1"
 	"github.com/carp-rpc/carp-go/codecs/msgpack"
@@ -263,4 +267,58 @@ func TestReservedMetadata(t *testing.T) {
 	if len(shown) > 0 {
 		t.Error("a call that was refused has come to somebody")
 	}
+}
+
+// A class is a service to those who have only protobuf: its constructor returns a
+// reference, with which its methods are called.
+func TestReflectionOfClasses(t *testing.T) {
+	leak.Check(t)
+	h := newHost(t, "h")
+	defer h.Close()
+	closed, _ := exportCounter(t, h)
+	s := newSession(t, h)
+	r := newReflector(t, s.conn)
+	if names := r.list(); !slices.Contains(names, "Counter") {
+		t.Errorf("reflection lists %v", names)
+	}
+	sd := r.describe("Counter")
+	for _, name := range []string{"call", "Add", "Merge", "Self", "Same", "Wait", "Max"} {
+		if sd.Methods().ByName(protoreflect.Name(name)) == nil {
+			t.Errorf("reflection has no method %s", name)
+		}
+	}
+	if sd.Methods().ByName("Close") != nil {
+		t.Error("reflection has Close")
+	}
+	invoke := func(ctx context.Context, method, field string, v any) protoreflect.Value {
+		t.Helper()
+		md := sd.Methods().ByName(protoreflect.Name(method))
+		in, out := dynamicpb.NewMessage(md.Input()), dynamicpb.NewMessage(md.Output())
+		in.Set(md.Input().Fields().ByName(protoreflect.Name(field)), protoreflect.ValueOf(v))
+		if err := s.conn.Invoke(ctx, "/Counter/"+method, in, out); err != nil {
+			t.Fatalf("%s: %v", method, err)
+		}
+		return out.Get(md.Output().Fields().ByName("result"))
+	}
+	ref := invoke(s.in(), "call", "start", int64(5)).Message()
+	id := ref.Get(ref.Descriptor().Fields().ByName("id")).String()
+	mine := s.in("carp-instance", id)
+	if got := invoke(mine, "Add", "arg0", int64(2)).Int(); got != 7 {
+		t.Errorf("Add = %d", got)
+	}
+	if same := invoke(mine, "Same", "arg0", ref); !same.Bool() {
+		t.Error("the object is not the same as itself")
+	}
+	source, err := h.ProtoSource("Counter")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Join(slices.Collect(maps.Values(source)), "")
+	for _, want := range []string{"rpc call", "rpc Add", "rpc Merge", "carp.v1.Ref"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the .proto lacks %q:\n%s", want, text)
+		}
+	}
+	s.end()
+	receive(t, closed, "the object's end")
 }
