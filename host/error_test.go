@@ -136,9 +136,11 @@ func TestErrorSent(t *testing.T) {
 		}
 		begun := make(chan struct{}, 1)
 		export(t, exporter, "fails", func() error { return errOutOfStock })
-		export(t, exporter, "hangs", func(ctx context.Context) {
+		release := make(chan struct{})
+		defer close(release)
+		export(t, exporter, "hangs", func() { // whatever its caller does
 			begun <- struct{}{}
-			<-ctx.Done()
+			<-release
 		})
 		export(t, exporter, "streams", func(n int) iter.Seq2[int, error] {
 			return func(yield func(int, error) bool) { _ = yield(n, nil) && yield(0, errOutOfStock) }
@@ -173,8 +175,8 @@ func TestErrorSent(t *testing.T) {
 		ctx, cancel := context.WithCancel(testContext(t))
 		ended := make(chan error, 1)
 		go func() { ended <- hangs(ctx) }()
-		<-begun
+		receive(t, begun, "the function's begin")
 		cancel()
-		check("given up", <-ended, true, false)
+		check("given up", receive(t, ended, "the call"), true, false)
 	})
 }

@@ -38,6 +38,7 @@ func TestProxiesAreChecked(t *testing.T) {
 		exportCounter(t, exporter)
 		export(t, exporter, "shop.Favourite", func(id int) *Counter { return nil })
 		defer exporter.Unexport("shop.Favourite")
+		require[func(int) (*host.Object, error)](t, caller, "shop.Favourite") // is known from now on
 		create := require[newCounter](t, caller, "Counter")
 		c, err := create(testContext(t), 1)
 		if err != nil {
