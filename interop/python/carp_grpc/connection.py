@@ -65,15 +65,28 @@ class Connection:
 
     def failure(self, error: grpc.RpcError, call: Started) -> BaseException:
         """What to raise for what grpcio raised."""
-        failure = errors.from_rpc(error, self.target, call.path)
-        if failure.code is grpc.StatusCode.CANCELLED and not failure.remote and call.is_late():
-            # Both ends watch the deadline. A Go host that sees it pass first resets the stream,
-            # and grpcio takes that for a cancellation if its own clock is not there yet.
-            text = f"the host ended the call at its deadline: {failure.message}"
-            failure = errors.build(
-                grpc.StatusCode.DEADLINE_EXCEEDED, text, failure.trailers, self.target, call.path
-            )
-            failure.__cause__ = error
+        failure = at_deadline(errors.from_rpc(error, self.target, call.path), call)
         if failure.code in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.INVALID_ARGUMENT):
             self.reflection.forget(call.path)  # the host may have exported the name anew
         return errors.raised(failure)
+
+
+def at_deadline(
+    failure: errors.RemoteExecutionError, call: Started
+) -> errors.RemoteExecutionError:
+    """The failure of a call, as one of its deadline if that is what it must have been.
+
+    Both ends watch the deadline. A Go host that sees it pass first resets the stream, and grpcio
+    takes that for a cancellation if its own clock is not there yet.
+    """
+    if failure.code is not grpc.StatusCode.CANCELLED or failure.remote or not call.is_late():
+        return failure
+    late = errors.build(
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        f"the host ended the call at its deadline: {failure.message}",
+        failure.trailers,
+        failure.target,
+        call.path,
+    )
+    late.__cause__ = failure.__cause__
+    return late

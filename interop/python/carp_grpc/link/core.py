@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 
 from .. import codecs, errors, forks, targets
+from ..connection import Started, at_deadline
 from ..options import TYPED, Options
 from .exports import Exported, Registry, examine
 from .messages import Incoming, Limits, Outgoing, Released, Request, Response
@@ -57,9 +58,11 @@ class Core:
             raise ValueError("a link carries dynamic calls; codec 'proto' is for a Client")
         self.target = target
         self.address, self.arguments = targets.resolve(target, tuple(channel_options))
-        self.arguments += _CHANNEL
-        self.options = options
         self.limits = limits or Limits()
+        # For replies to calls beside the link; frames are smaller. What the user says goes before.
+        most = ("grpc.max_receive_message_length", max(4 << 20, self.limits.max_payload))
+        self.arguments = [most, *self.arguments, *_CHANNEL]
+        self.options = options
         self.label = label or f"python-{os.getpid()}"
         self.host_id = secrets.token_hex(16)
         self.nonce = secrets.token_bytes(16)
@@ -164,6 +167,26 @@ class Core:
         )
         raise errors.raised(error)
 
+    def metadata(self, request: Request, session: str) -> list[tuple[str, str | bytes]]:
+        """What a call beside the link carries."""
+        pairs: list[tuple[str, str | bytes]] = [
+            ("carp-codec", request.codec),
+            ("carp-session", session),
+        ]
+        if request.instance:
+            pairs.append(("carp-instance", request.instance))
+        if request.one_way:
+            pairs.append(("carp-oneway", "1"))
+        pairs.extend(request.metadata)
+        return pairs
+
+    def failed(self, request: Request, error: grpc.RpcError, started: Started) -> BaseException:
+        """What to raise for a call beside the link."""
+        failure = errors.from_rpc(error, self.target, request.method)
+        self.passing.end(request.lent, failure.trailers)
+        request.lent = ()
+        return errors.raised(at_deadline(failure, started))
+
     def released(self, event: Released) -> None:
         """The peer has given references back."""
         for id, count in event.counts:
@@ -194,6 +217,16 @@ class Core:
 def is_final(error: BaseException) -> bool:
     """Whether trying again after this error would be in vain."""
     return isinstance(error, errors.RemoteExecutionError) and error.code in _FINAL
+
+
+def is_cancelled(error: BaseException) -> bool:
+    """Whether a call ended because somebody at this end gave it up."""
+    cancelled = grpc.StatusCode.CANCELLED
+    return (
+        isinstance(error, errors.RemoteExecutionError)
+        and error.code is cancelled
+        and not error.remote
+    )
 
 
 def _text(error: BaseException) -> str:

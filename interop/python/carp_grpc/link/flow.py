@@ -115,6 +115,10 @@ class Outbox:
             self._large.remove(flow.sending)
             flow.sending = None
 
+    def busy(self) -> bool:
+        """Whether there is anything to send, even if there is no room for it now."""
+        return bool(self.small or self._large)
+
     def get(self) -> Any | None:
         """The next frame to send, or None if there is none for now."""
         return self.small.popleft() if self.small else self._chunk()

@@ -22,6 +22,7 @@ Release = message_class("carp.v1.Release")
 ReleaseRequest = message_class("carp.v1.ReleaseRequest")
 Limits = message_class("carp.v1.Limits")
 Goaway = message_class("carp.v1.Goaway")
+Ping = message_class("carp.v1.Ping")
 Pong = message_class("carp.v1.Pong")
 
 PATH = "/carp.v1.Peer/Link"

@@ -9,9 +9,12 @@ from typing import Any
 import grpc
 from google.protobuf.message import Message
 
+from .. import errors
 from . import frames
 from .flow import INLINE, MAX_WINDOW, Flow
 from .frames import Pairs
+
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,3 +178,18 @@ class Refused(Exception):
     def __init__(self, code: grpc.StatusCode, text: str) -> None:
         super().__init__(text)
         self.code = code
+
+
+def read_response(reply: Any, most: int) -> Response:
+    """A Reply without its payload, if its metadata counts no more than `most`."""
+    if frames.metadata_size(reply.metadata) > most:
+        text = f"the reply's metadata is larger than {most} bytes"
+        return Response(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
+    return Response(
+        code=_CODES.get(reply.code, grpc.StatusCode.UNKNOWN),
+        message=reply.message,
+        exception=reply.exception,
+        details=tuple(errors.unpacked(d.type_url, d.value) for d in reply.details),
+        payload=reply.payload,
+        metadata=frames.read_metadata(reply.metadata),
+    )

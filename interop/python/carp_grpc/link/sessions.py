@@ -36,15 +36,46 @@ class ThreadPending:
         self.event.set()
 
 
+class Changed(threading.Condition):
+    """The lock of a link, and news of everything that it guards.
+
+    The thread that sends, which is there all the time, hears only of what concerns it: waking it
+    in vain would hold up those that have something to do.
+    """
+
+    def __init__(self) -> None:
+        lock = threading.RLock()
+        super().__init__(lock)
+        self.sender = threading.Condition(lock)
+        self.session: ThreadSession | None = None  # the latest
+
+    def notify_all(self) -> None:
+        """Wake who waits. With the lock held."""
+        super().notify_all()
+        session = self.session
+        if session is not None and (session.ended or session.finishing or session.wire.busy()):
+            self.sender.notify_all()
+
+
 class ThreadSession:
     """One connection of a link: its protocol state and its stream."""
 
-    def __init__(self, wire: Wire, changed: threading.Condition) -> None:
+    def __init__(self, wire: Wire, changed: Changed) -> None:
         self.wire = wire
         self.ended = False
         self.finishing = False  # there will be no more to send than there is
         self.stream: Any = None
+        self.channel: Any = None
+        self._callables: dict[str, Any] = {}
         self._changed = changed
+        changed.session = self
+
+    def callable(self, path: str) -> Any:
+        """What grpcio calls a path with: made once, as making it costs as much as using it."""
+        found = self._callables.get(path)
+        if found is None:
+            found = self._callables[path] = self.channel.unary_unary(path)
+        return found
 
     def send_new(self) -> None:
         """Send what was added since the last time. With the lock held.
@@ -63,7 +94,7 @@ class ThreadSession:
                 while (frame := self.wire.take()) is None:
                     if self.ended or self.finishing:
                         return
-                    self._changed.wait()
+                    self._changed.sender.wait()
                 if self.wire.leaving:
                     self._changed.notify_all()  # who closes the link waits for it to be idle
             yield frame.SerializeToString()

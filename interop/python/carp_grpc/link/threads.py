@@ -15,7 +15,7 @@ import grpc
 
 from .. import errors
 from ..options import Changes, Options
-from . import frames
+from . import beside, frames
 from .core import Core, is_final
 from .exports import Exported, examine_service
 from .flow import ProtocolError
@@ -37,7 +37,7 @@ from .messages import (
 )
 from .serving import Bound, no_message
 from .objects import Returner
-from .sessions import ThreadPending, ThreadSession, check_no_loop, tell_gone, time_left
+from .sessions import Changed, ThreadPending, ThreadSession, check_no_loop, tell_gone, time_left
 from .streams import ThreadMessages, run_for
 from .workers import Workers
 
@@ -69,8 +69,9 @@ class Link:
     stream; it is held up while its reader is, and closed when the reader is gone, at its next
     yield. A call made while there is no connection fails
     with UnavailableError, unless a first attempt to connect is under way or the call was told to
-    wait_for_ready. What is called passes two more threads than with a Client, which is therefore
-    the better choice for a program that only calls.
+    wait_for_ready. Calls with little to send go beside the link's stream, on the connection that it
+    is on, and no thread but the caller's has to do with them; streams and large arguments
+    share the stream with what the host calls.
 
     Safe for use by several threads at once. In a forked child every use raises ForkedError, and
     inside a running event loop calling raises RuntimeError: there, use AioLink.
@@ -105,7 +106,7 @@ class Link:
         self._credentials = credentials
         # Guards all that follows, the core and the sessions' wires; never held while waiting for
         # anything but itself, nor while foreign code runs.
-        self._changed = threading.Condition()
+        self._changed = Changed()
         self._session: ThreadSession | None = None
         self._connecting = True
         self._closed = False
@@ -310,6 +311,9 @@ class Link:
 
     def _call(self, request: Request, options: Options) -> Any:
         deadline = None if options.timeout is None else time.monotonic() + options.timeout
+        ready = self._session
+        if ready is not None and not self._closed and beside.possible(ready.wire, request):
+            return beside.call(self, ready, request, options, deadline)
         pending = ThreadPending(request)
         with self._changed:
             session = self._wait_for_room(options, deadline, request.method)
@@ -398,6 +402,7 @@ class Link:
             if self._closed:
                 return ValueError("closed")
             session = ThreadSession(self._core.new_wire(), self._changed)
+            session.channel = channel
             start: Any = channel.stream_stream(frames.PATH)
             session.stream = start(session.outgoing())
             self._session = session

@@ -13,7 +13,6 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from .. import errors
 from . import frames
 from .flow import INLINE, MAX_WINDOW, Flow, Inbox, Outbox, ProtocolError
 from .messages import (
@@ -32,13 +31,13 @@ from .messages import (
     Request,
     Response,
     read_limits,
+    read_response,
     write_limits,
 )
 
 VERSION = 1
 STREAMS = "streams"  # this end serves calls with items
 _KNOWN_FEATURES: frozenset[str] = frozenset()
-_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class Wire:
@@ -68,6 +67,8 @@ class Wire:
         self.left: str | None = None  # why the peer takes no more calls
         self.leaving = False
         self.added = False  # taking a message has added credit to send
+        self.asked = 0  # pings that followed announcements
+        self.heard = 0  # the last of them that was answered
         self._next_id = 1 if opened else 2
         self._last_id = 0  # of the peer's latest call
         self._outbox = Outbox()
@@ -85,6 +86,7 @@ class Wire:
             "cancel": self._take_cancel,
             "release": self._take_release,
             "ping": self._take_ping,
+            "pong": self._take_pong,
             "goaway": self._take_goaway,
         }
         hello = frames.Hello(
@@ -118,6 +120,10 @@ class Wire:
             # Only now, so that what waits for a peer that does not read is bounded by its calls.
             self.serving.pop(frame.id, None)
         return frame
+
+    def busy(self) -> bool:
+        """Whether it is worth a try to take a frame."""
+        return self._hello is not None or (self.peer is not None and self._outbox.busy())
 
     def backlog(self) -> int:
         """How many small frames wait to be sent."""
@@ -231,6 +237,13 @@ class Wire:
     def announce(self, exports: Any) -> None:
         """Tell the peer what this end exports."""
         self._outbox.put(frames.frame("exports", exports))
+        if self.peer is not None and self.peer.session:
+            self._ask()
+
+    def _ask(self) -> None:
+        """Have the peer say when it has heard what was sent so far."""
+        self.asked += 1
+        self._outbox.put(frames.frame("ping", frames.Ping(token=self.asked)))
 
     def release(self, ids: Iterable[str]) -> None:
         """Give back references to the peer's objects, one for each id."""
@@ -289,6 +302,8 @@ class Wire:
         self.peer = hello
         self.peer_limits = read_limits(hello.limits)
         self._outbox.window = self.peer_limits.link_window
+        if hello.session:
+            self._ask()
         self._events.append(Opened(hello))
 
     def _take_exports(self, id: int, exports: Any) -> None:
@@ -307,6 +322,9 @@ class Wire:
 
     def _take_ping(self, id: int, ping: Any) -> None:
         self._outbox.put(frames.frame("pong", frames.Pong(token=ping.token)))
+
+    def _take_pong(self, id: int, pong: Any) -> None:
+        self.heard = max(self.heard, min(pong.token, self.asked))
 
     def _take_call(self, id: int, call: Any) -> None:
         if call.streaming and (call.payload or call.payload_size):
@@ -430,7 +448,7 @@ class Wire:
         if len(reply.payload) > INLINE or reply.payload_size > MAX_WINDOW:
             raise ProtocolError(f"a reply of {reply.payload_size or len(reply.payload)} bytes")
         self._outbox.drop_payload(call.flow)  # the rest of a request that was answered
-        response = call.failure or self._response(reply)
+        response = call.failure or read_response(reply, self.limits.max_metadata)
         size, most = reply.payload_size, self.limits.max_payload
         if not size:
             self._finish(call, response)
@@ -448,19 +466,6 @@ class Wire:
         self._inbox.expect(call.flow, size, complete)
         if size > most:
             self._inbox.give_up(call.flow)
-
-    def _response(self, reply: Any) -> Response:
-        if frames.metadata_size(reply.metadata) > self.limits.max_metadata:
-            text = f"the reply's metadata is larger than {self.limits.max_metadata} bytes"
-            return Response(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
-        return Response(
-            code=_CODES.get(reply.code, grpc.StatusCode.UNKNOWN),
-            message=reply.message,
-            exception=reply.exception,
-            details=tuple(errors.unpacked(d.type_url, d.value) for d in reply.details),
-            payload=reply.payload,
-            metadata=frames.read_metadata(reply.metadata),
-        )
 
     def _finish(self, call: Outgoing, response: Response) -> None:
         del self.calls[call.flow.id]
