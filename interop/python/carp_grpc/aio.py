@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import grpc.aio
 
-from . import errors
+from . import errors, references
 from .connection import Connection, Started
 from .names import Name, path
-from .options import Changes, Options
+from .link import AioLinkFunction, AioLinkStream
+from .options import TYPED, Changes, Options
 from .typed import TypedCodec
 
 if TYPE_CHECKING:
@@ -45,8 +46,12 @@ class AioClient:
     ) -> None:
         asyncio.get_running_loop()  # grpcio would make one that nobody runs
         self._options = Options().changed(options)
+        channel_options = tuple(channel_options)
         self._connection = Connection(target, channel_options)
         address, arguments = self._connection.address, self._connection.arguments
+        self._credentials = credentials
+        self._options_of_channel = tuple(channel_options)
+        self._session: Any = None  # once there are references
         if credentials is None:
             self._channel = grpc.aio.insecure_channel(address, arguments)
         else:
@@ -58,6 +63,8 @@ class AioClient:
         Closing twice does nothing more, and neither does closing in a forked child.
         """
         if not self._connection.forked():
+            if self._session is not None:
+                await self._session.close()
             await self._channel.close()
 
     async def __aenter__(self) -> Self:
@@ -82,6 +89,18 @@ class AioClient:
 
     def __repr__(self) -> str:
         return f"AioClient({self._connection.target!r})"
+
+    def _open_session(self) -> Any:
+        """What holds references at the host: a link that is opened when it is first wanted."""
+        self._connection.check()
+        if self._session is None:
+            self._session = references.AioSession(
+                self._connection.target,
+                "client",
+                credentials=self._credentials,
+                channel_options=self._options_of_channel,
+            )
+        return self._session
 
     async def _typed(self, path: str, options: Options) -> Any:
         """The typed codec of a method that the host was not yet asked about."""
@@ -138,14 +157,30 @@ class AioFunction(Name[AioClient]):
         codec = connection.codec(where, options) or await owner._typed(where, options)
         if isinstance(codec, TypedCodec) and codec.kind != "unary_unary":
             return await self._stream(where, codec, codec.requests(args, kwargs))
-        body = codec.encode_arguments(args, kwargs)
+        if owner._session is not None and options.codec != TYPED:
+            return await owner._session._invoke(where, options, args, kwargs)
+        try:
+            body = codec.encode_arguments(args, kwargs)
+        except errors.EncodeError:
+            if options.codec == TYPED or not references.refers([args, kwargs]):
+                raise
+            return await owner._open_session()._invoke(where, options, args, kwargs)
         call = connection.callable(where, owner._channel)
         started = Started(where, options)
         try:
             reply = await call(body, **options.for_grpc())
         except grpc.RpcError as error:
-            raise connection.failure(error, started)  # it has its cause
-        return None if options.one_way else codec.decode_result(reply)
+            failure = connection.failure(error, started)
+            if options.codec == TYPED or not references.is_wanted(failure):
+                raise failure  # it has its cause
+        else:
+            return None if options.one_way else codec.decode_result(reply)
+        return await owner._open_session()._invoke(where, options, args, kwargs)
+
+    async def stream(self, /, *args: Any, **kwargs: Any) -> AioLinkStream:
+        """Call a function that gives a stream of plain values; as `AioLinkFunction.stream`."""
+        session = self._owner._open_session()
+        return await AioLinkFunction(session, self._name, self._options).stream(*args, **kwargs)
 
     async def _stream(self, where: str, codec: TypedCodec, requests: Any) -> Any:
         """Call a method with streams."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
 
-from . import errors
+from . import errors, references
 from .connection import Connection, Started
 from .names import Name, path
-from .options import Changes, Options
+from .link import LinkFunction, LinkStream
+from .options import TYPED, Changes, Options
 from .typed import TypedCodec
 
 if TYPE_CHECKING:
@@ -27,6 +29,10 @@ class Client:
             c.Calculator.Add(1, b=2)
             c.Calculator.Slow.with_options(timeout=0.5)()
             c["close"]()                   # a name that is taken here
+
+    A function among the arguments is a callback, and an object of the host arrives as `RemoteObject`.
+    With the first of these the client opens a session, a stream of its connection that ends with
+    the client or when the connection is lost, and with it all references. A typed call has none.
 
     Opening it does not wait for the host: the first call connects, and a call after a broken
     connection connects again. Safe for use by several threads at once. In a forked child every
@@ -48,8 +54,13 @@ class Client:
         **options: Unpack[Changes],
     ) -> None:
         self._options = Options().changed(options)
+        channel_options = tuple(channel_options)
         self._connection = Connection(target, channel_options)
         address, arguments = self._connection.address, self._connection.arguments
+        self._credentials = credentials
+        self._options_of_channel = tuple(channel_options)
+        self._session: Any = None  # once there are references
+        self._opening = threading.Lock()
         if credentials is None:
             self._channel = grpc.insecure_channel(address, arguments)
         else:
@@ -61,6 +72,8 @@ class Client:
         Closing twice does nothing more, and neither does closing in a forked child.
         """
         if not self._connection.forked():
+            if self._session is not None:
+                self._session.close()
             self._channel.close()
 
     def __enter__(self) -> Self:
@@ -85,6 +98,19 @@ class Client:
 
     def __repr__(self) -> str:
         return f"Client({self._connection.target!r})"
+
+    def _open_session(self) -> Any:
+        """What holds references at the host: a link that is opened when it is first wanted."""
+        self._connection.check()
+        with self._opening:
+            if self._session is None:
+                self._session = references.Session(
+                    self._connection.target,
+                    "client",
+                    credentials=self._credentials,
+                    channel_options=self._options_of_channel,
+                )
+        return self._session
 
     def _codec(self, path: str, options: Options) -> Any:
         """The codec of a call."""
@@ -129,14 +155,33 @@ class Function(Name[Client]):
         codec = owner._codec(where, options)
         if isinstance(codec, TypedCodec) and codec.kind != "unary_unary":
             return self._stream(where, codec, codec.requests(args, kwargs))
-        body = codec.encode_arguments(args, kwargs)
+        if owner._session is not None and options.codec != TYPED:
+            return owner._session._invoke(where, options, args, kwargs)
+        try:
+            body = codec.encode_arguments(args, kwargs)
+        except errors.EncodeError:
+            if options.codec == TYPED or not references.refers([args, kwargs]):
+                raise
+            return owner._open_session()._invoke(where, options, args, kwargs)
         call = owner._connection.callable(where, owner._channel)
         started = Started(where, options)
         try:
             reply = call(body, **options.for_grpc())
         except grpc.RpcError as error:
-            raise owner._connection.failure(error, started)  # it has its cause
-        return None if options.one_way else codec.decode_result(reply)
+            failure = owner._connection.failure(error, started)
+            if options.codec == TYPED or not references.is_wanted(failure):
+                raise failure  # it has its cause
+        else:
+            return None if options.one_way else codec.decode_result(reply)
+        return owner._open_session()._invoke(where, options, args, kwargs)
+
+    def stream(self, /, *args: Any, **kwargs: Any) -> LinkStream:
+        """Call a function that gives a stream of plain values, and iterate over them as they come.
+
+        As `LinkFunction.stream`: it goes over the client's session.
+        """
+        session = self._owner._open_session()
+        return LinkFunction(session, self._name, self._options).stream(*args, **kwargs)
 
     def future(self, /, *args: Any, **kwargs: Any) -> PendingCall:
         """Call it and do not wait.

@@ -20,6 +20,7 @@ TESTS = (
     "test_golink.py",
     "test_goobjects.py",
     "test_plain_server.py",
+    "test_sessions.py",
 )
 
 

@@ -53,6 +53,8 @@ class Core:
         options: Options,
         invoke: Callable[..., Any],
         give_back: Callable[[str], None],
+        *,
+        anonymous: bool = False,
     ) -> None:
         if options.codec == TYPED:
             raise ValueError("a link carries dynamic calls; codec 'proto' is for a Client")
@@ -64,7 +66,8 @@ class Core:
         self.arguments = [most, *self.arguments, *_CHANNEL]
         self.options = options
         self.label = label or f"python-{os.getpid()}"
-        self.host_id = secrets.token_hex(16)
+        # A client that opens a link for its session is no host, and says so by having no id.
+        self.host_id = "" if anonymous else secrets.token_hex(16)
         self.nonce = secrets.token_bytes(16)
         self.registry = Registry()
         self.passing = Passing(invoke, give_back, self.host_id, options)

@@ -283,7 +283,7 @@ class Passing:
     def _arrived(self, value: Any) -> Any:
         if not isinstance(value, Ref):
             return value
-        if value.host == self._host_id:
+        if self._host_id and value.host == self._host_id:
             held = self.holdings.find(value.id)
             return value if held is None else held.thing
         if value.host not in ("", self.peer_id):

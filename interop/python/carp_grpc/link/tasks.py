@@ -68,6 +68,8 @@ class AioLink:
         RuntimeError: no event loop runs in this thread.
     """
 
+    _anonymous = False  # it is no host
+
     def __init__(
         self,
         target: str,
@@ -83,7 +85,14 @@ class AioLink:
         self._loop = loop
         changed = Options().changed(options)
         self._core = Core(
-            target, label, channel_options, limits, changed, self._invoke, self._give_back
+            target,
+            label,
+            channel_options,
+            limits,
+            changed,
+            self._invoke,
+            self._give_back,
+            anonymous=self._anonymous,
         )
         self._credentials = credentials
         self._session: TaskSession | None = None

@@ -86,6 +86,8 @@ class Link:
         options: the defaults of all calls; see `carp_grpc.options.Changes`.
     """
 
+    _anonymous = False  # it is no host
+
     def __init__(
         self,
         target: str,
@@ -101,7 +103,14 @@ class Link:
         self._returner.start()
         changed = Options().changed(options)
         self._core = Core(
-            target, label, channel_options, limits, changed, self._invoke, self._returner.put
+            target,
+            label,
+            channel_options,
+            limits,
+            changed,
+            self._invoke,
+            self._returner.put,
+            anonymous=self._anonymous,
         )
         self._credentials = credentials
         # Guards all that follows, the core and the sessions' wires; never held while waiting for
