@@ -136,6 +136,7 @@ compare: ## compare with unix sockets and grpc-go, in tables; a measurement only
 	@go run ./internal/bench/raw
 	@go run ./internal/bench/rpc
 	@go run ./internal/bench/direct
+	@go run ./internal/bench/host
 
 .PHONY: examples
 examples: ## run the quickstart; its table is a measurement only on a quiet machine
