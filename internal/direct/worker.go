@@ -56,6 +56,7 @@ func (c *Conn) readAndServe() bool {
 	l.wake, l.foreign = nil, 0
 	var partial partials
 	var slow *Method // run in line just now, and not quick
+	handed := false  // a call to another goroutine, since we let that run
 	for !c.ending.Load() {
 		n, s := c.poll(pollBatch, true)
 		if slow != nil && s != nil {
@@ -71,6 +72,7 @@ func (c *Conn) readAndServe() bool {
 			case partial.add(s):
 			case !c.mayRunInline(s) || len(partial.streams) > 0:
 				c.run(s)
+				handed = true
 			default:
 				leads, late := c.runInline(s)
 				if !leads {
@@ -83,6 +85,11 @@ func (c *Conn) readAndServe() bool {
 		case n > 0:
 			partial.tire(c)
 			l.letRun()
+		case handed:
+			// Spinning would keep the processor from what it waits for: where the
+			// peer spins too, there may be no other.
+			handed = false
+			runtime.Gosched()
 		case c.spinLead():
 		default:
 			partial.run(c)

@@ -78,7 +78,9 @@ func exporter(c bench.Case) (*host.Host, error) {
 	return h, nil
 }
 
-func pass(ctx context.Context, _ *host.CallInfo, next func(context.Context) error) error { return next(ctx) }
+func pass(ctx context.Context, _ *host.CallInfo, next func(context.Context) error) error {
+	return next(ctx)
+}
 
 func target(c bench.Case) (string, error) {
 	switch c.Stack {
