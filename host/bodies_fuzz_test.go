@@ -40,9 +40,9 @@ func FuzzBodies(f *testing.F) {
 	})
 }
 
-// TestHostileBodies sends bodies that are built to do harm, each to some of the functions;
+// TestBoundedBodies sends bodies that are built to do harm, each to some of the functions;
 // with CARP_SOAK=1 as large as they may be, to fewer, for one may take a second.
-func TestHostileBodies(t *testing.T) {
+func TestBoundedBodies(t *testing.T) {
 	size, share := 24<<10, 8
 	if os.Getenv("CARP_SOAK") != "" {
 		size, share = maxBody, 96

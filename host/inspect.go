@@ -38,6 +38,8 @@ type LinkSnapshot struct {
 	// that it may not.
 	Announced []string
 	Refused   []string
+	// Objects are those of this host, callbacks among them, that the peer holds.
+	Objects int
 }
 
 // ExportSnapshot is one service, with its methods in the order of their names.
@@ -129,12 +131,14 @@ func (c *counters) snapshot(path string) MethodSnapshot {
 }
 
 func (p *peers) snapshot(l *Link) LinkSnapshot {
+	objects := l.objects.count()
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	return LinkSnapshot{
 		PeerID: l.PeerID(), PeerLabel: l.PeerLabel(), Target: l.target,
 		Dialled: l.dial != nil, Provides: l.provides,
 		Announced: sortedKeys(l.offers), Refused: l.refused.list(),
+		Objects: objects,
 	}
 }
 

@@ -65,6 +65,13 @@ func (o *objects) newHoldings() *holdings {
 	}
 }
 
+// count is how many objects are held.
+func (t *holdings) count() int {
+	t.all.mu.Lock()
+	defer t.all.mu.Unlock()
+	return len(t.byID)
+}
+
 // give counts one more reference to an instance, and returns it.
 func (t *holdings) give(c *class, v reflect.Value) (value.Ref, error) {
 	key := v.Interface()
