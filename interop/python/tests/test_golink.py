@@ -7,6 +7,7 @@ import datetime as dt
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -296,6 +297,26 @@ def test_large_and_small_at_once(gohost: GoHost) -> None:
             small += 1
         thread.join()
         assert answers == [64 << 20, data[: 16 << 20]]
+
+
+def test_a_thousand_small_beside_a_large_one(gohost: GoHost) -> None:
+    data = bytes(64 << 20)
+    limits = Limits(max_payload=80 << 20)
+    with Link(gohost.unix, limits=limits, timeout=120.0) as link, ThreadPoolExecutor(64) as pool:
+        length = pool.submit(link.length, data)
+        sums = pool.map(lambda i: link.Calculator.Add(i, 1), range(1000))
+        assert list(sums) == [i + 1 for i in range(1000)]
+        assert length.result(120) == 64 << 20
+
+
+async def test_a_thousand_small_beside_a_large_one_aio(gohost: GoHost) -> None:
+    data = bytes(64 << 20)
+    limits = Limits(max_payload=80 << 20)
+    async with AioLink(gohost.unix, limits=limits, timeout=120.0) as link:
+        length, *sums = await asyncio.gather(
+            link.length(data), *(link.Calculator.Add(i, 1) for i in range(1000))
+        )
+    assert (length, sums) == (64 << 20, [i + 1 for i in range(1000)])
 
 
 def percentile(link: Link, going_on: Callable[[], bool]) -> float:
