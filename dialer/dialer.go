@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"net"
+	"os"
 
 	"github.com/carp-rpc/carp-go/internal/unixsock"
 )
@@ -93,8 +94,17 @@ func dialHint(t Target, err error) string {
 		return "no socket is there; has the server started?"
 	case unixsock.IsRefused(err) && unixsock.IsAbstract(t.Address):
 		return "nobody listens on that name; has the server started?"
+	case unixsock.IsRefused(err) && isOtherFile(t.Address):
+		return "the file there is not a socket; is the path right?"
 	case unixsock.IsRefused(err):
 		return "nobody listens on that socket; did the server die without removing it?"
 	}
 	return ""
+}
+
+// isOtherFile tells that a path is one of a file or a folder, which refuse connections
+// too.
+func isOtherFile(path string) bool {
+	fi, err := os.Stat(path)
+	return err == nil && (fi.Mode().IsRegular() || fi.IsDir())
 }

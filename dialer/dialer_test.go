@@ -175,7 +175,7 @@ func TestBadAddresses(t *testing.T) {
 		{"no listener, no file", "dial", dial, "unix://" + filepath.Join(dir, "none"), fs.ErrNotExist, "has the server started?"},
 		{"no listener, stale file", "dial", dial, "unix://" + stale, syscall.ECONNREFUSED, "nobody listens"},
 		{"no listener, tcp", "dial", dial, refusing, syscall.ECONNREFUSED, "refused"},
-		{"regular file, dial", "dial", dial, "unix://" + regular, syscall.ECONNREFUSED, ""},
+		{"regular file, dial", "dial", dial, "unix://" + regular, syscall.ECONNREFUSED, "not a socket"},
 		{"regular file, listen", "listen", listen, "unix://" + regular, dialer.ErrNotSocket, "left alone"},
 		{"in use", "listen", listen, "unix://" + live, syscall.EADDRINUSE, "already listening"},
 		{"no directory", "listen", listen, "unix://" + filepath.Join(dir, "no", "x"), fs.ErrNotExist, filepath.Join(dir, "no")},
