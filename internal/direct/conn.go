@@ -67,6 +67,8 @@ type Conn struct {
 	blocks   atomic.Int64 // bytes of unfinished blocks
 	worker   worker
 	waiting  atomic.Int32 // goroutines that sleep until something is delivered to them
+	sleeps   atomic.Int64 // how often one of them began to
+	brief    atomic.Int32 // of these, those who will not have to for long: callers, and senders
 	runners  chan *Stream // to goroutines that have nothing to do
 	idle     atomic.Int32 // of these
 	draining atomic.Bool  // we told the peer that we want no further calls
@@ -183,13 +185,19 @@ func (c *Conn) Err() error {
 // reason. It fails when ctx or the connection ends.
 //
 // Whoever waits reads for all: the caller leads if nobody else does, and sleeps only
-// when its time for spinning is up.
-func (c *Conn) sleep(ctx context.Context, wake chan struct{}) error {
+// when its time for spinning is up. Brief says that it won't be long: a stream may be silent
+// for hours.
+func (c *Conn) sleep(ctx context.Context, wake chan struct{}, brief bool) error {
 	if c.lead.take() && c.leadOnce(ctx, wake) {
 		return nil
 	}
+	c.sleeps.Add(1)
 	c.waiting.Add(1)
 	defer c.waiting.Add(-1)
+	if brief {
+		c.brief.Add(1)
+		defer c.brief.Add(-1)
+	}
 	select {
 	case <-wake:
 		return nil
@@ -203,13 +211,19 @@ func (c *Conn) sleep(ctx context.Context, wake chan struct{}) error {
 // leadOnce is leadFor, and gives the lead up again, also if ctx, which is the user's, panics.
 func (c *Conn) leadOnce(ctx context.Context, wake chan struct{}) (hit bool) {
 	defer func() {
-		if hit && c.opt.Spin > 0 && c.waiting.Load() > 0 {
+		if hit && c.opt.Spin > 0 && c.othersWait() {
 			c.callWorker() // who serves all alike, and without a doorbell
 		} else {
 			c.quitLead()
 		}
 	}()
 	return c.leadFor(ctx, wake)
+}
+
+// othersWait tells the holder of the lead that there are others for whom to read. Streams
+// count when something has come for them lately.
+func (c *Conn) othersWait() bool {
+	return c.brief.Load() > 0 || c.lead.shared() && c.waiting.Load() > 0
 }
 
 // rouse delivers a wake-up. A goroutine that leads for wake needs none: it looks.

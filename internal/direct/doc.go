@@ -8,7 +8,8 @@
 //
 // The goroutine that waits for something reads the ring itself and finds its reply there,
 // with no other goroutine in between; see [Conn] and lead.go. The server's side does the
-// same: a worker reads requests and runs quick handlers in line.
+// same: a worker reads requests and runs quick handlers in line. A worker that has only
+// handed one caller its reply leaves, so that this one reads for itself again.
 //
 // # Rules
 //

@@ -235,3 +235,6 @@ func (c *Conn) pollAndYield() bool {
 	runtime.Gosched()
 	return true
 }
+
+// shared tells the holder that others' frames come in as well, lately.
+func (l *reading) shared() bool { return l.foreign > 0 || l.contended > 0 }

@@ -131,7 +131,7 @@ func (s *Stream) Recv(ctx context.Context) (Message, error) {
 		wake := waker(&s.rwake)
 		s.mu.Unlock()
 		s.borrow(missing, more)
-		err = s.c.sleep(ctx, wake)
+		err = s.c.sleep(ctx, wake, s.inbox.always)
 		s.mu.Lock()
 		s.inbox.reading = false
 		if err != nil {
@@ -184,7 +184,7 @@ func (s *Stream) Header(ctx context.Context) (metadata.MD, error) {
 		}
 		wake := waker(&s.hwake)
 		s.mu.Unlock()
-		err := s.c.sleep(ctx, wake)
+		err := s.c.sleep(ctx, wake, false)
 		s.mu.Lock()
 		if err != nil && !s.is(haveHeader) && !s.is(haveTrailer) {
 			return nil, err
@@ -268,7 +268,7 @@ func (s *Stream) spend(ctx context.Context, cost, want int) (int, error) {
 		}
 		wake := waker(&s.swake)
 		s.mu.Unlock()
-		if err := s.c.sleep(ctx, wake); err != nil {
+		if err := s.c.sleep(ctx, wake, true); err != nil {
 			return 0, err
 		}
 		s.mu.Lock()

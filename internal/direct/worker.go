@@ -55,8 +55,10 @@ func (c *Conn) readAndServe() bool {
 	l := &c.lead
 	l.wake, l.foreign = nil, 0
 	var partial partials
-	var slow *Method // run in line just now, and not quick
-	handed := false  // a call to another goroutine, since we let that run
+	var slow *Method  // run in line just now, and not quick
+	handed := false   // a call to another goroutine, since we let that run
+	answered := false // a call of ours, and no others have come since
+	var slept int64   // c.sleeps before that one was let run
 	for !c.ending.Load() {
 		n, s := c.poll(pollBatch, true)
 		if slow != nil && s != nil {
@@ -68,6 +70,7 @@ func (c *Conn) readAndServe() bool {
 		}
 		switch {
 		case s != nil:
+			answered = false
 			switch {
 			case partial.add(s):
 			case !c.mayRunInline(s) || len(partial.streams) > 0:
@@ -84,12 +87,22 @@ func (c *Conn) readAndServe() bool {
 			}
 		case n > 0:
 			partial.tire(c)
-			l.letRun()
+			calling, before := c.brief.Load() > 0, c.sleeps.Load()
+			if l.letRun() && calling {
+				answered, slept = true, before
+			}
 		case handed:
 			// Spinning would keep the processor from what it waits for: where the
 			// peer spins too, there may be no other.
 			handed = false
 			runtime.Gosched()
+		case answered && len(partial.streams) == 0 && c.brief.Load() == 0 && c.sleeps.Load() == slept:
+			// Who was answered reads for itself when it calls again, without us between:
+			// if it waits already, it could not.
+			answered = false
+			if l.drop() {
+				return true
+			}
 		case c.spinLead():
 		default:
 			partial.run(c)
@@ -104,12 +117,14 @@ func (c *Conn) readAndServe() bool {
 }
 
 // letRun lets those run whom the last frames woke, before the holder of the lead looks for more:
-// often they write at once.
-func (l *reading) letRun() {
-	if l.foreign > 0 {
-		l.foreign = 0
-		runtime.Gosched()
+// often they write at once. It tells whether there are any.
+func (l *reading) letRun() bool {
+	if l.foreign == 0 {
+		return false
 	}
+	l.foreign = 0
+	runtime.Gosched()
+	return true
 }
 
 // mayRunInline tells whether the call can be run on the goroutine that reads.

@@ -46,6 +46,7 @@ var stands = map[string][]overlay.Edit{
 	"conn.go": {
 		{Old: "\tgo c.attend()\n", New: ""},
 		{Old: "\twaiting  atomic.Int32", New: "\twaiting atomic.Int64"}, // counts for who spins
+		{Old: "\tbrief    atomic.Int32", New: "\tbrief atomic.Int64"},   // the same
 		{Old: "end    sync.Once ", New: "end once "},
 		{Old: "\t\"sync\"\n", New: ""},
 	},
