@@ -9,7 +9,7 @@ import (
 	"github.com/carp-rpc/carp-go/internal/native"
 )
 
-func init() { //nolint:gochecknoinits // sets two variables that are there for this
+func init() { //nolint:gochecknoinits // sets variables that are there for this
 	bothways.Serve = func(srv any) any {
 		s := srv.(*Server)
 		return clientOption(func(c *clientConfig) {
@@ -17,6 +17,9 @@ func init() { //nolint:gochecknoinits // sets two variables that are there for t
 				c.serving = s
 			}
 		})
+	}
+	bothways.Single = func(single func(method string) bool) any {
+		return serverOption(func(c *serverConfig) { c.single = single })
 	}
 	bothways.Caller = func(ctx context.Context) grpc.ClientConnInterface {
 		if c := native.Caller(ctx); c != nil {

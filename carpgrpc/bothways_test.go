@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -273,7 +275,11 @@ func TestBothWaysIdle(t *testing.T) {
 		}
 	}
 	awaitTransport(t, cc, carpgrpc.None)
-	wantCode(t, unary(t.Context(), caller, 10), codes.Unavailable)
+	var err error
+	for err == nil { // the connection takes leave before it ends
+		err = unary(t.Context(), caller, 10)
+	}
+	wantCode(t, err, codes.Unavailable)
 }
 
 // awaitTransport waits until cc speaks a transport.
@@ -290,4 +296,82 @@ func awaitTransport(t *testing.T, cc *carpgrpc.ClientConn, want carpgrpc.Transpo
 			t.Fatalf("the transport stays %q, want %q", cc.Transport(), want)
 		}
 	}
+}
+
+// A method of an unknown service that is said to have one message each way is run in line
+// when it is quick. Its handler may break that promise: then the messages go one by one.
+func TestSingle(t *testing.T) {
+	leak.Check(t)
+	lis, target := direct(t)
+	told := make(chan callers, 1)
+	srv := carpgrpc.NewServer(
+		bothways.Single(func(method string) bool { return !strings.HasSuffix(method, "EmptyCall") }).(carpgrpc.ServerOption),
+		carpgrpc.UnknownServiceHandler(func(_ any, s grpc.ServerStream) error {
+			told <- new(callers).take()
+			method, _ := grpc.MethodFromServerStream(s)
+			if strings.HasSuffix(method, "FullDuplexCall") {
+				return sendThree(s)
+			}
+			return answerOne(s)
+		}))
+	start(t, srv, lis)
+	_, c := directClient(t, target)
+	<-told
+
+	var header, trailer metadata.MD
+	for ran := false; !ran; { // anybody can be preempted, and seem slow
+		r, err := c.UnaryCall(t.Context(), &request{Payload: body([]byte("p"))}, grpc.Header(&header), grpc.Trailer(&trailer))
+		if err != nil || string(r.GetPayload().GetBody()) != "p" {
+			t.Fatalf("%v, %v", r, err)
+		}
+		ran = (<-told).contain(inLine)
+	}
+	if len(header.Get("head")) != 1 || len(trailer.Get("trail")) != 1 {
+		t.Errorf("header %v, trailer %v", header, trailer)
+	}
+	_, err := c.UnaryCall(t.Context(), &request{Payload: body([]byte("fail"))})
+	<-told
+	wantCode(t, err, codes.Aborted)
+	if _, err := c.EmptyCall(t.Context(), &pb.Empty{}); err != nil || (<-told).contain(inLine) {
+		t.Errorf("another method: %v, or in line", err)
+	}
+	s, err := c.FullDuplexCall(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.Send(&pb.StreamingOutputCallRequest{}), s.CloseSend()); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		if r, err := s.Recv(); err != nil || !bytes.Equal(r.GetPayload().GetBody(), []byte{byte(i)}) {
+			t.Errorf("message %d: %v, %v", i, r, err)
+		}
+	}
+	if _, err := s.Recv(); !errors.Is(err, io.EOF) {
+		t.Errorf("the stream ended with %v", err)
+	}
+	<-told
+}
+
+// answerOne echoes, or fails when it has sent its answer.
+func answerOne(s grpc.ServerStream) error {
+	var r request
+	if err := s.RecvMsg(&r); err != nil {
+		return err
+	}
+	s.SetTrailer(metadata.Pairs("trail", "t"))
+	err := errors.Join(s.SetHeader(metadata.Pairs("head", "h")), s.SendMsg(&reply{Payload: r.Payload}))
+	if string(r.GetPayload().GetBody()) == "fail" {
+		return status.Error(codes.Aborted, "after all")
+	}
+	return err
+}
+
+func sendThree(s grpc.ServerStream) error {
+	for i := range 3 {
+		if err := s.SendMsg(&pb.StreamingOutputCallResponse{Payload: body([]byte{byte(i)})}); err != nil {
+			return err
+		}
+	}
+	return nil
 }

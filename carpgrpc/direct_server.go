@@ -73,6 +73,7 @@ func (c *serverConfig) nativeConfig() native.ServerConfig {
 		MaxHandlers: bound(c.maxStreams),
 		MaxHeader:   bound(c.maxHeaderList),
 		Unknown:     c.unknown,
+		Single:      c.single,
 		Codec:       c.codec,
 		Goroutine:   c.ownGoroutine,
 	}

@@ -33,6 +33,7 @@ type serverConfig struct {
 	keepalive         *keepalive.ServerParameters
 	enforcement       *keepalive.EnforcementPolicy
 	unknown           grpc.StreamHandler
+	single            func(method string) bool // of those that unknown takes; see package bothways
 	codec             encoding.CodecV2
 	waitForHandlers   bool
 	ownGoroutines     []string // full names of methods

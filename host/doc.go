@@ -141,7 +141,9 @@
 //
 // Everything in this package may be used by any number of goroutines. An exported
 // function is called by many at a time; calls in flight have no order among them.
-// A function may call back the host that called it, to any depth.
+// A function may call back the host that called it, to any depth. Over shared memory
+// quick functions are run by the goroutine that reads the connection, and another takes the
+// reading over if one blocks: a function that locks its thread has to unlock it.
 //
 // # Security
 //

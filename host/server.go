@@ -17,6 +17,7 @@ import (
 
 	"github.com/carp-rpc/carp-go/carpgrpc"
 	"github.com/carp-rpc/carp-go/dialer"
+	"github.com/carp-rpc/carp-go/internal/bothways"
 )
 
 // maxFrame bounds the frames of links, and all that comes in internal streams.
@@ -120,6 +121,7 @@ func (h *Host) newServer(l *Link) *carpgrpc.Server {
 		carpgrpc.Logger(h.log),
 		carpgrpc.ForceServerCodecV2(rawCodec(protoCodec)),
 		carpgrpc.UnknownServiceHandler(h.handler(l)),
+		bothways.Single(h.single).(carpgrpc.ServerOption),
 		carpgrpc.MaxRecvMsgSize(max(h.maxMessage, maxFrame)),
 		carpgrpc.MaxConcurrentStreams(uint32(h.maxCalls+internalStreams)),
 	)
@@ -217,4 +219,17 @@ func takeReserved(md metadata.MD) reserved {
 		}
 	}
 	return r
+}
+
+// single tells which paths lead to what takes one message and answers with one.
+func (h *Host) single(path string) bool {
+	switch e := h.exports.lookup(path).(type) {
+	case *function:
+		return e.sig.Plain
+	case *instanceMethod:
+		return e.sig.Plain
+	case *generatedUnary:
+		return true
+	}
+	return false
 }

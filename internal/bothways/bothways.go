@@ -20,6 +20,12 @@ var (
 	// options serves none.
 	Serve func(srv any) any
 
+	// Single is a carpgrpc.ServerOption: it tells the direct transport which of the
+	// methods that the handler of unknown services takes have one message each way. Their
+	// calls may be run on the goroutine that reads, as those of registered methods are,
+	// and that goroutine asks, so single must be quick.
+	Single func(single func(method string) bool) any
+
 	// Caller is, in the context of a call that is being served, a client of whoever made
 	// the call, over the same connection. Its calls fail with Unavailable when that has
 	// ended. It may be kept for as long as one likes, and used from many goroutines.

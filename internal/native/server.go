@@ -28,7 +28,11 @@ type ServerConfig struct {
 	MaxHeader   int // bytes of a request's header list; 0 is no bound but direct's
 
 	Unknown grpc.StreamHandler // of methods that nobody registered; nil refuses them
-	Codec   encoding.CodecV2   // of all calls, whatever they ask for; or nil
+	// Single tells which methods that Unknown takes have one message each way: they can be
+	// run on the goroutine that reads, as registered ones can. It is called by that
+	// goroutine. Nil is none.
+	Single func(method string) bool
+	Codec  encoding.CodecV2 // of all calls, whatever they ask for; or nil
 
 	// Goroutine tells which methods are never run on the goroutine that reads. Nil is
 	// none.
@@ -51,6 +55,7 @@ type Server struct {
 	methods map[string]*method // by full name
 	known   map[string]bool    // service names
 	unknown *method
+	singles singles // what Unknown takes, too
 
 	conns conns
 }

@@ -29,6 +29,9 @@ type serverCall struct {
 	stream *direct.Stream
 	peer   *peer.Peer
 
+	held payload // the reply of a single call, until its handler returns
+	many bool    // its handler sends more than one after all
+
 	codec    encoding.CodecV2
 	plain    bool // codec is grpc-go's of protobuf
 	comp     encoding.Compressor
@@ -204,6 +207,7 @@ func (c *serverCall) run() error {
 		reply, err = c.runUnary()
 	} else {
 		err = c.runStream()
+		reply = c.held
 	}
 	c.stream.Returned()
 	if err == nil {
@@ -211,6 +215,7 @@ func (c *serverCall) run() error {
 		reply.free()
 		return nil
 	}
+	reply.free()
 	st, ok := status.FromError(err)
 	if !ok {
 		st = status.FromContextError(err)

@@ -273,5 +273,5 @@ func (h *connHandler) Method(r *direct.Request) *direct.Method {
 	if isSettings(r) {
 		return &h.settings
 	}
-	return &h.server.unknown.Method
+	return h.server.unregistered(r.Method)
 }

@@ -117,6 +117,23 @@ func (c *serverCall) SendMsg(msg any) (err error) {
 	if err != nil {
 		return err
 	}
+	if c.method.Unary && !c.many && !c.held.set {
+		c.held = p // it goes with the status, in one frame
+		return nil
+	}
+	if c.held.set {
+		first := c.held
+		c.held, c.many = payload{}, true
+		if err := c.sendPayload(first); err != nil {
+			p.free()
+			return err
+		}
+	}
+	return c.sendPayload(p)
+}
+
+// sendPayload sends a message ahead of the status, and lets it go.
+func (c *serverCall) sendPayload(p payload) error {
 	defer p.free()
 	c.mu.Lock()
 	ended, sent := c.ended(), c.sent
