@@ -123,7 +123,7 @@ func TestServerStopped(t *testing.T) {
 	if _, err := c.UnaryCall(t.Context(), &request{}); err != nil {
 		t.Fatal(err)
 	}
-	child.Signal(syscall.SIGSTOP)
+	child.Stop()
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	var wg sync.WaitGroup
@@ -209,7 +209,7 @@ func TestClientStopped(t *testing.T) {
 	for range inFlight {
 		<-started
 	}
-	child.Signal(syscall.SIGSTOP)
+	child.Stop()
 	close(stopped)
 	for range inFlight / 2 {
 		if _, err := other.UnaryCall(t.Context(), &request{}); err != nil {

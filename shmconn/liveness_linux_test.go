@@ -98,7 +98,7 @@ var ends = map[string]func(*testproc.Proc) time.Time{
 		return start
 	},
 	"stop, then kill": func(p *testproc.Proc) time.Time {
-		p.Signal(syscall.SIGSTOP)
+		p.Stop()
 		start := time.Now()
 		p.Kill()
 		return start
