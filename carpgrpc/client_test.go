@@ -220,21 +220,32 @@ func TestConnectParams(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			leak.Check(t)
-			cc := newClient(t, target, carpgrpc.WithConnectParams(grpc.ConnectParams{
-				Backoff: backoff.Config{BaseDelay: time.Millisecond, Multiplier: 1, MaxDelay: time.Millisecond},
-			}))
-			cc.Connect()
-			awaitState(t, cc, connectivity.TransientFailure)
-			serve(t, service{}, listen(t, target))
-			begin := time.Now()
-			if err := unary(t.Context(), pb.NewTestServiceClient(cc), 64, grpc.WaitForReady(true)); err != nil {
-				t.Fatal(err)
+			for range 5 { // a busy machine may pause
+				if reconnect(t, target) < 700*time.Millisecond {
+					return
+				}
 			}
-			if took := time.Since(begin); took > 700*time.Millisecond {
-				t.Errorf("reconnecting took %v", took)
-			}
+			t.Error("reconnecting takes as long as by default")
 		})
 	}
+}
+
+// reconnect returns how long a call waits for a server that comes when the client has tried
+// once.
+func reconnect(t *testing.T, target string) time.Duration {
+	t.Helper()
+	cc := newClient(t, target, carpgrpc.WithConnectParams(grpc.ConnectParams{
+		Backoff: backoff.Config{BaseDelay: time.Millisecond, Multiplier: 1, MaxDelay: time.Millisecond},
+	}))
+	cc.Connect()
+	awaitState(t, cc, connectivity.TransientFailure)
+	srv := serve(t, service{}, listen(t, target))
+	defer srv.Stop()
+	begin := time.Now()
+	if err := unary(t.Context(), pb.NewTestServiceClient(cc), 64, grpc.WaitForReady(true)); err != nil {
+		t.Fatal(err)
+	}
+	return time.Since(begin)
 }
 
 func TestIdleTimeout(t *testing.T) {
