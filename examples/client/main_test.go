@@ -15,6 +15,7 @@ import (
 	"github.com/carp-rpc/carp-go/dialer"
 	"github.com/carp-rpc/carp-go/examples/greeterpb"
 	"github.com/carp-rpc/carp-go/internal/leak"
+	"github.com/carp-rpc/carp-go/internal/testproc"
 )
 
 type greeter struct {
@@ -29,7 +30,7 @@ func TestRun(t *testing.T) {
 	for _, network := range []string{"shm", "unix"} {
 		t.Run(network, func(t *testing.T) {
 			if network == "shm" && runtime.GOOS != "linux" {
-				t.Skip("shared memory needs Linux")
+				testproc.Unable(t, "shared memory needs Linux")
 			}
 			dir := t.TempDir()
 			leak.Check(t, dir)

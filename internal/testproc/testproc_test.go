@@ -186,7 +186,7 @@ func TestReadLineFromEndedChild(t *testing.T) {
 func TestChildDoesNotOutliveItsParent(t *testing.T) {
 	t.Parallel() // it waits for the grace of an orphan
 	if runtime.GOOS != "linux" {
-		t.Skip("needs /proc to watch a process that is not our child")
+		testproc.Unable(t, "needs /proc to watch a process that is not our child")
 	}
 	p := testproc.Start(t, "parent")
 	var pid int
