@@ -301,14 +301,7 @@ class Link:
         self._core.check()
         check_no_loop()
         deadline = None if options.timeout is None else time.monotonic() + options.timeout
-        pending = ThreadPending(request)
-        with self._changed:
-            session = self._wait_for_room(options, deadline, request.method)
-            try:
-                call = session.wire.call(request, pending)
-            except Refused as error:
-                raise self._core.failure(error.code, str(error), request.method) from None
-            self._changed.notify_all()
+        session, call = self._begin(request, ThreadPending(request), options, deadline)
         return LinkStream(self, session, call, deadline)
 
     def _release(self, id: str) -> None:
@@ -324,13 +317,7 @@ class Link:
         if ready is not None and not self._closed and beside.possible(ready.wire, request):
             return beside.call(self, ready, request, options, deadline)
         pending = ThreadPending(request)
-        with self._changed:
-            session = self._wait_for_room(options, deadline, request.method)
-            try:
-                call = session.wire.call(request, pending)
-            except Refused as error:
-                raise self._core.failure(error.code, str(error), request.method) from None
-            self._changed.notify_all()
+        session, call = self._begin(request, pending, options, deadline)
         try:
             answered = pending.event.wait(time_left(deadline))
         except BaseException:  # an interrupt from the keyboard, for example
@@ -345,6 +332,19 @@ class Link:
             raise pending.error
         assert pending.response is not None
         return self._core.result(request, pending.response)
+
+    def _begin(
+        self, request: Request, pending: ThreadPending, options: Options, deadline: float | None
+    ) -> tuple[ThreadSession, Outgoing]:
+        """Send a call when the session takes one more."""
+        with self._changed:
+            session = self._wait_for_room(options, deadline, request.method)
+            try:
+                call = session.wire.call(request, pending)
+            except Refused as error:
+                raise self._core.failure(error.code, str(error), request.method) from None
+            self._changed.notify_all()
+        return session, call
 
     def _wait_for_room(
         self, options: Options, deadline: float | None, method: str
