@@ -164,13 +164,20 @@ func TestDeadlines(t *testing.T) {
 			leak.Check(t)
 			c, peer := pipe(t, cfg)
 			// Nobody reads: once the ring is full, Writes wait.
+			ring := c.Info().WriteRing
+			if n, err := c.Write(make([]byte, ring)); n != ring || err != nil {
+				t.Errorf("Write wrote %d bytes to an empty ring of %d: %v", n, ring, err)
+			}
+			if _, err := io.CopyN(io.Discard, peer, int64(ring/2)); err != nil {
+				t.Fatal(err)
+			}
 			if err := c.SetWriteDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
 				t.Fatal(err)
 			}
-			n, err := c.Write(make([]byte, 2*c.Info().WriteRing))
+			n, err := c.Write(make([]byte, ring))
 			wantErr(t, "Write to a full ring", err, os.ErrDeadlineExceeded)
-			if n != c.Info().WriteRing {
-				t.Errorf("Write wrote %d bytes to a ring of %d", n, c.Info().WriteRing)
+			if n > ring/2 {
+				t.Errorf("Write wrote %d bytes to the half of a ring of %d", n, ring)
 			}
 			wantErr(t, "Write after its deadline", write(c), os.ErrDeadlineExceeded)
 			if err := c.SetReadDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
@@ -184,9 +191,16 @@ func TestDeadlines(t *testing.T) {
 			if err := c.SetDeadline(time.Time{}); err != nil {
 				t.Fatal(err)
 			}
-			go io.Copy(io.Discard, peer)
-			if err := write(c); err != nil {
+			if _, err := io.CopyN(io.Discard, peer, int64(ring-ring/2+n)); err != nil {
+				t.Errorf("what Writes said that they wrote is not there: %v", err)
+			}
+			const sent = "without a deadline"
+			if _, err := c.Write([]byte(sent)); err != nil {
 				t.Errorf("Write without a deadline: %v", err)
+			}
+			got := make([]byte, len(sent))
+			if _, err := io.ReadFull(peer, got); err != nil || string(got) != sent {
+				t.Errorf("the peer read %q, %v, want %q: a Write that failed wrote more than it said", got, err, sent)
 			}
 			if err := write(peer); err != nil {
 				t.Fatal(err)
