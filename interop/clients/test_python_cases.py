@@ -5,37 +5,16 @@ They are those of gRPC's specification; stock grpc-go is there as what it is mea
 
 from __future__ import annotations
 
-import pathlib
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
 import pytest
-from conftest import HERE, ROOT, Programs
+from goservers import messages, targets, cases_of
 
-sys.path += [str(HERE / "servers"), str(ROOT / "interop/python"), str(ROOT / "interop/python/tests")]
-import test_interop_cases as shared  # noqa: E402
-from messages import Messages  # noqa: E402
+import test_interop_cases as shared
 
-
-@pytest.fixture(scope="module")
-def messages(descriptors: pathlib.Path) -> Callable[[str], Any]:
-    known = Messages(str(descriptors))
-    return lambda name: known(f"grpc.testing.{name}")
-
-
-@pytest.fixture(scope="module", params=("carpgrpc", "grpc-go"))
-def targets(
-    request: pytest.FixtureRequest, programs: Programs, cases: pathlib.Path
-) -> Iterator[dict[str, str]]:
-    """Where a server is reached, by transport."""
-    path = programs.socket()
-    wanted = (f"unix://{path}", f"unix-abstract:carp-cases-{path.name}", "tcp://127.0.0.1:0")
-    program = programs.start(cases, "serve", request.param, *wanted)
-    served = program.line().replace("tcp://", "").split()
-    yield dict(zip(("unix", "abstract", "tcp"), served))
-    program.end()
+__all__ = ["messages", "targets"]  # the fixtures
 
 
 @pytest.fixture(params=("unix", "abstract", "tcp"))
@@ -46,7 +25,7 @@ def stub(
         yield shared.Stub(channel, messages)
 
 
-CASES = {name: case for name, case in vars(shared).items() if name.startswith("test_")}
+CASES = cases_of(shared)
 globals().update(CASES)
 
 

@@ -21,6 +21,9 @@ TESTS = (
     "test_goobjects.py",
     "test_plain_server.py",
     "test_sessions.py",
+    "test_interop_cases.py",
+    "test_interop_aio.py",
+    "test_interop_carp.py",
 )
 
 
