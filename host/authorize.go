@@ -90,6 +90,7 @@ func WithAnnouncements(services ...string) Option {
 func (h *Host) authorize(c *call) error {
 	ofPeer := strings.HasPrefix(c.path, peerPrefix)
 	if ofPeer && c.path != carpv1.Peer_Link_FullMethodName && c.link == nil {
+		c.wantSession()
 		return hostError(codes.FailedPrecondition, "%s: the call belongs to no link or session of this host (metadata %s)",
 			pathName(c.path), sessionKey)
 	}

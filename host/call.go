@@ -214,6 +214,14 @@ func (c *call) refuse() {
 	c.trailer = metadata.Join(c.trailer, metadata.Pairs(link.RefusedKey, "1"))
 }
 
+// wantSession says in the trailer that the call is refused for want of a link or
+// session.
+func (c *call) wantSession() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.trailer = metadata.Join(c.trailer, metadata.Pairs(wantsSessionKey, "1"))
+}
+
 // errUnknownCodec answers a call in a codec that its endpoint doesn't speak.
 func (c *call) errUnknownCodec(known string) error {
 	c.acceptCodecs(known)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -296,9 +297,41 @@ func TestObjectsOfOthers(t *testing.T) {
 	if _, err := host.CallMethod[any](ctx, &mine.Object, "Merge", value.Ref{Class: "Counter", ID: mine.ID(), Host: server.ID()}); err != nil {
 		t.Errorf("its own id: %v", err)
 	}
-	_, _, err = newForeignClient(t, server).call(ctx, "/Counter/call", tag{subtype: "msgpack"}, packed(t, []any{1}))
-	if status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), "carp-session") {
-		t.Errorf("a client without a session: %v", err)
+}
+
+// Without a session nobody could hold an object, or call back: the call is refused
+// before it has run, in a way that tells a client to make it again in a session.
+func TestReferencesWithoutSession(t *testing.T) {
+	leak.Check(t)
+	h := newHost(t, "h")
+	ran := make(chan string, 10)
+	if _, err := h.ExportClass("Counter", func(int) *Counter {
+		ran <- "the constructor"
+		return &Counter{closed: make(chan *Counter, 1)}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	export(t, h, "map", func(func() error) { ran <- "the function with a callback" })
+	export(t, h, "total", func(*Counter) { ran <- "the function with an object" })
+	client := newForeignClient(t, h)
+	for path, c := range map[string]struct {
+		arg  any
+		code codes.Code
+	}{
+		"/Counter/call": {1, codes.FailedPrecondition},
+		"/map/call":     {value.Ref{ID: "x"}, codes.InvalidArgument},
+		"/total/call":   {value.Ref{Class: "Counter", ID: "x"}, codes.InvalidArgument},
+	} {
+		_, trailer, err := client.call(testContext(t), path, tag{subtype: "msgpack"}, packed(t, []any{c.arg}))
+		if status.Code(err) != c.code || !strings.Contains(err.Error(), "carp-session") {
+			t.Errorf("%s: %v", path, err)
+		}
+		if got := trailer.Get("carp-wants-session"); !slices.Equal(got, []string{"1"}) {
+			t.Errorf("%s: carp-wants-session is %q", path, got)
+		}
+	}
+	if len(ran) > 0 {
+		t.Errorf("%s has run", <-ran)
 	}
 }
 

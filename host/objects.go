@@ -220,6 +220,7 @@ func (h *Host) objectsOf(c *call) (*holdings, error) {
 	if _, ok := c.wire.(interface{ local() }); ok {
 		return h.local, nil
 	}
+	c.wantSession()
 	return nil, hostError(codes.FailedPrecondition,
 		"%s deals in references to objects, which live as long as a link or session: the call belongs to none (metadata %s)",
 		pathName(c.path), sessionKey)

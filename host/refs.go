@@ -212,6 +212,9 @@ func (p provider) ownInstance(ref *value.Ref, c *class) (reflect.Value, error) {
 
 // arguments makes a function's arguments of what has travelled.
 func (f *function) arguments(c *call, a bind.Args, in []reflect.Value) ([]reflect.Value, error) {
+	if err := f.resultsCanTravel(c); err != nil {
+		return nil, err
+	}
 	for i := range f.sig.Params {
 		p := &f.sig.Params[i]
 		if p.Stream != bind.NoStream {
@@ -228,6 +231,18 @@ func (f *function) arguments(c *call, a bind.Args, in []reflect.Value) ([]reflec
 		in = append(in, v)
 	}
 	return in, nil
+}
+
+// resultsCanTravel refuses a call whose results nobody could hold, before the
+// function runs: its caller may make it again.
+func (f *function) resultsCanTravel(c *call) error {
+	for i := range f.sig.Results {
+		if f.sig.Results[i].Ref != "" && !c.oneWay {
+			_, err := c.host.objectsOf(c)
+			return err
+		}
+	}
+	return nil
 }
 
 func (f *function) reference(c *call, p *bind.Param, ref *value.Ref) (reflect.Value, error) {

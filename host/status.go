@@ -28,6 +28,8 @@ const (
 	oneWayKey      = "carp-oneway"       // request: "1" asks for an answer before the function has run
 	instanceKey    = "carp-instance"     // request: the id of the object whose method is called
 	retainedKey    = "carp-retained"     // trailer: the ids of callbacks that the callee keeps
+	// Trailer: "1" says that the call has not been run, for it belongs to no link or session, and has to.
+	wantsSessionKey = "carp-wants-session"
 )
 
 // maxError bounds text, details and trailers of an error. Python's gRPC turns a

@@ -9,12 +9,11 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-import grpc
-
 from .errors import RemoteExecutionError
 from .link import AioLink, Link
 from .link.objects import RemoteFunction, RemoteObject
-from .link.serving import HOST_ERROR
+
+_WANTED = ("carp-wants-session", "1")
 
 
 class Session(Link):
@@ -40,9 +39,4 @@ def refers(value: Any) -> bool:
 
 def is_wanted(failure: BaseException) -> bool:
     """Whether a host has refused a call, without having run it, for want of a session."""
-    return (
-        isinstance(failure, RemoteExecutionError)
-        and failure.code is grpc.StatusCode.FAILED_PRECONDITION
-        and failure.name == HOST_ERROR
-        and "(metadata carp-session)" in failure.message
-    )
+    return isinstance(failure, RemoteExecutionError) and _WANTED in failure.trailers
