@@ -132,7 +132,7 @@ func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 						writing <- err
 					}()
 					awaitFull(t, a, b)
-					within(t, time.Second, "ending Read and Write", func() {
+					ends(t, "ending Read and Write", func() {
 						c.close(a, b)
 						wantErr(t, "Read", <-done, c.read)
 						wantErr(t, "second Read", <-done, c.read)
@@ -226,7 +226,7 @@ func TestDeadlineMovedMeanwhile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	within(t, time.Second, "ending a Read", func() {
+	ends(t, "ending a Read", func() {
 		if err := c.SetReadDeadline(time.Unix(1, 0)); err != nil {
 			t.Fatal(err)
 		}
@@ -268,7 +268,7 @@ func TestCloseWriteWakes(t *testing.T) {
 	if err := a.CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
-	within(t, time.Second, "ending the peer's Read", func() { wantErr(t, "Read", <-done, io.EOF) })
+	ends(t, "ending the peer's Read", func() { wantErr(t, "Read", <-done, io.EOF) })
 
 	a, b = pipe(t, configs["small"])
 	go func() {
@@ -276,7 +276,7 @@ func TestCloseWriteWakes(t *testing.T) {
 		done <- err
 	}()
 	awaitFull(t, a, b)
-	within(t, time.Second, "ending a Write", func() {
+	ends(t, "ending a Write", func() {
 		if err := a.CloseWrite(); err != nil {
 			t.Error(err)
 		}
@@ -293,7 +293,7 @@ func TestCloseRead(t *testing.T) {
 		done <- err
 	}()
 	awaitFull(t, b, a)
-	within(t, time.Second, "ending the peer's Write", func() {
+	ends(t, "ending the peer's Write", func() {
 		if err := a.CloseRead(); err != nil {
 			t.Error(err)
 		}
@@ -312,7 +312,7 @@ func TestCloseRead(t *testing.T) {
 
 	a, _ = pipe(t, nil)
 	go func() { done <- read(a) }()
-	within(t, time.Second, "ending a Read", func() {
+	ends(t, "ending a Read", func() {
 		if err := a.CloseRead(); err != nil {
 			t.Error(err)
 		}

@@ -146,12 +146,11 @@ func TestCrashes(t *testing.T) {
 	}
 	slices.Sort(took)
 	slices.Sort(late)
-	// A single one may be late because this process was, on a busy machine.
-	if got := late[len(late)/2]; got > noticed {
-		t.Errorf("a Read or Write failed %v after the peer's end (median), want %v", got, noticed)
+	if got := late[len(late)-1]; got > noticed {
+		t.Errorf("a Read or Write failed %v after the peer's end, want %v", got, noticed)
 	}
-	t.Logf("%d kills, %d connections; the last Read or Write failed %v after the kill (median), at most %v",
-		times, conns, took[len(took)/2], took[len(took)-1])
+	t.Logf("%d kills, %d connections; the last Read or Write failed %v after the kill and %v after the process had ended (medians), at most %v",
+		times, conns, took[len(took)/2], late[len(late)/2], took[len(took)-1])
 	if conns < times {
 		t.Errorf("only %d connections: the kills came too early", conns)
 	}
@@ -232,7 +231,7 @@ func (c *crash) run() {
 				c.t.Error(err)
 			}
 		case <-time.After(patience):
-			c.t.Fatal("a Read or Write still waits")
+			c.t.Fatalf("a Read or Write still waits\n%s", stacks())
 		}
 	}
 	if c.role == "listener" {

@@ -118,7 +118,7 @@ func TestDialOtherServers(t *testing.T) {
 			leak.Check(t)
 			addr := sockPath(t)
 			plainListener(t, addr, c.serve)
-			_, err := shmconn.Dial(t.Context(), addr, nil)
+			_, err := shmconn.Dial(t.Context(), addr, patient)
 			wantOpError(t, err, "dial", addr, c.want, c.says)
 		})
 	}
@@ -134,10 +134,10 @@ func TestDialSilentServers(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(20*time.Millisecond, cancel)
-	_, err = shmconn.Dial(ctx, addr, nil)
+	_, err = shmconn.Dial(ctx, addr, patient)
 	wantOpError(t, err, "dial", addr, context.Canceled)
 
-	_, err = shmconn.Dial(ctx, addr, nil)
+	_, err = shmconn.Dial(ctx, addr, patient)
 	wantOpError(t, err, "dial", addr, context.Canceled)
 }
 
@@ -154,7 +154,7 @@ func TestDialContextEndsLater(t *testing.T) {
 		}
 		accepted <- c
 	}()
-	c, err := shmconn.Dial(ctx, l.Addr().(shmconn.Addr).Name, nil)
+	c, err := shmconn.Dial(ctx, l.Addr().(shmconn.Addr).Name, patient)
 	if err != nil {
 		t.Fatal(err)
 	}

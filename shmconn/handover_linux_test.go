@@ -16,7 +16,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/carp-rpc/carp-go/internal/leak"
 	"github.com/carp-rpc/carp-go/internal/testproc"
@@ -67,10 +66,10 @@ func generationListener(addr string) (*shmconn.Listener, error) {
 		return nil, err
 	}
 	if len(files) == 0 {
-		return shmconn.Listen(addr, nil)
+		return shmconn.Listen(addr, patient)
 	}
 	defer files[0].Close()
-	l, err := shmconn.FileListener(files[0], nil)
+	l, err := shmconn.FileListener(files[0], patient)
 	if err == nil {
 		l.SetUnlinkOnClose(true)
 	}
@@ -173,7 +172,7 @@ func TestHandover(t *testing.T) {
 func whoServes(addr string) (pid string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	c, err := shmconn.Dial(ctx, addr, nil)
+	c, err := shmconn.Dial(ctx, addr, patient)
 	if err != nil {
 		return "", err
 	}
@@ -198,7 +197,7 @@ func TestDrain(t *testing.T) {
 	eventually(t, "the handshake is under way", func() bool { return l.Handshakes() == 1 })
 	dialled := make(chan error)
 	go func() {
-		c, err := shmconn.Dial(context.Background(), addr, nil)
+		c, err := shmconn.Dial(context.Background(), addr, patient)
 		if err == nil {
 			defer c.Close()
 			err = read(c)
@@ -252,7 +251,7 @@ func TestFileStaysNonBlocking(t *testing.T) {
 	f.Fd() // what os/exec does
 	meetErr := make(chan error)
 	go func() {
-		c, err := shmconn.Dial(context.Background(), l.Addr().(shmconn.Addr).Name, nil)
+		c, err := shmconn.Dial(context.Background(), l.Addr().(shmconn.Addr).Name, patient)
 		if err == nil {
 			c.Close()
 		}
@@ -261,7 +260,7 @@ func TestFileStaysNonBlocking(t *testing.T) {
 	if err := errors.Join(<-done, <-meetErr); err != nil {
 		t.Fatal(err)
 	}
-	within(t, 5*time.Second, "Close", func() { l.Close() })
+	ends(t, "Close", func() { l.Close() })
 }
 
 func TestFileListenerErrors(t *testing.T) {

@@ -72,7 +72,7 @@ func TestListenerClose(t *testing.T) {
 			done <- err
 		}()
 	}
-	within(t, time.Second, "Close", func() {
+	ends(t, "Close", func() {
 		if err := l.Close(); err != nil {
 			t.Error(err)
 		}
@@ -116,7 +116,8 @@ func TestListenerCloseWithoutAccept(t *testing.T) {
 	}
 }
 
-// dialEach makes connections one after the other, through goroutines that accept.
+// dialEach makes connections one after the other, through goroutines that accept. Each
+// fails the test after patience, which is far less than the time of a handshake here.
 func dialEach(t *testing.T, l *shmconn.Listener, n int) (slowest time.Duration) {
 	t.Helper()
 	for range n {
@@ -136,7 +137,7 @@ func TestHostileDiallers(t *testing.T) {
 	for name, says := range map[string][]byte{"silent": nil, "half a hello": hello(1)[:10], "no ack": hello(1)} {
 		t.Run(name, func(t *testing.T) {
 			leak.Check(t)
-			l := listen(t, sockPath(t), &shmconn.Config{MaxHandshakes: most, HandshakeTimeout: time.Minute})
+			l := listen(t, sockPath(t), &shmconn.Config{MaxHandshakes: most, HandshakeTimeout: time.Hour})
 			var closed sync.WaitGroup
 			for range hostile {
 				c, err := net.Dial("unix", l.Addr().(shmconn.Addr).Name)
@@ -149,13 +150,9 @@ func TestHostileDiallers(t *testing.T) {
 				}
 				closed.Go(func() { _, _ = io.Copy(io.Discard, c) })
 			}
-			took := dialEach(t, l, 20)
-			t.Logf("the slowest of 20 honest diallers took %v", took)
-			// All of the hostile ones came before it, and take their grace.
-			if most := 5 * time.Second; took > most {
-				t.Errorf("want at most %v", most)
-			}
-			within(t, time.Second, "giving the hostile ones up", func() {
+			// All of the hostile ones came before, and would take an hour.
+			t.Logf("the slowest of 20 honest diallers took %v", dialEach(t, l, 20))
+			ends(t, "giving the hostile ones up", func() {
 				l.Close()
 				closed.Wait()
 			})
@@ -168,11 +165,11 @@ func TestHostileDiallers(t *testing.T) {
 func TestManyDiallersAtOnce(t *testing.T) {
 	leak.Check(t)
 	const diallers = 200
-	l := listen(t, sockPath(t), &shmconn.Config{MaxHandshakes: 4, RingSize: 4 << 10})
+	l := listen(t, sockPath(t), &shmconn.Config{MaxHandshakes: 4, RingSize: 4 << 10, HandshakeTimeout: patience})
 	var wg sync.WaitGroup
 	for range diallers {
 		wg.Go(func() {
-			c, err := shmconn.Dial(t.Context(), l.Addr().(shmconn.Addr).Name, nil)
+			c, err := shmconn.Dial(t.Context(), l.Addr().(shmconn.Addr).Name, patient)
 			if err != nil {
 				t.Error(err)
 				return
@@ -209,7 +206,7 @@ func TestManyDiallersAtOnce(t *testing.T) {
 func TestSlowAccept(t *testing.T) {
 	leak.Check(t)
 	const most, diallers = 4, 16
-	l := listen(t, sockPath(t), &shmconn.Config{MaxHandshakes: most})
+	l := listen(t, sockPath(t), &shmconn.Config{MaxHandshakes: most, HandshakeTimeout: patience})
 	dialled := make(chan *shmconn.Conn, diallers)
 	first, firstPeer := meet(t, l, nil) // the loop runs now
 	for range diallers {
@@ -245,7 +242,9 @@ func TestSlowAccept(t *testing.T) {
 func TestHandshakeBrokenOff(t *testing.T) {
 	leak.Check(t)
 	for name, cfg := range configs {
-		l := listen(t, sockPath(t), cfg)
+		stubborn := *cfg
+		stubborn.HandshakeTimeout = time.Hour
+		l := listen(t, sockPath(t), &stubborn)
 		hi := hello(1)
 		for cut := 0; cut <= len(hi); cut += 7 {
 			c, err := net.Dial("unix", l.Addr().(shmconn.Addr).Name)
@@ -257,9 +256,7 @@ func TestHandshakeBrokenOff(t *testing.T) {
 			}
 			c.Close()
 		}
-		if took := dialEach(t, l, 2); took > time.Second {
-			t.Errorf("%s: an honest dialler waited for %v", name, took)
-		}
+		t.Logf("%s: the slower of 2 honest diallers took %v", name, dialEach(t, l, 2))
 		l.Close()
 	}
 }

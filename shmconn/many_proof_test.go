@@ -25,7 +25,7 @@ var _ = role("many", manyRole)
 
 // manyRole echoes on all connections, and tells what it uses for each line it reads.
 func manyRole(c *testproc.Child) error {
-	lis, err := shmconn.Listen(c.Args[0], nil)
+	lis, err := shmconn.Listen(c.Args[0], patient)
 	if err != nil {
 		return err
 	}

@@ -71,7 +71,7 @@ func serveOnce(c *testproc.Child) error {
 	if err := become(c.Args[1:]); err != nil {
 		return err
 	}
-	l, err := shmconn.Listen(c.Args[0], nil)
+	l, err := shmconn.Listen(c.Args[0], patient)
 	if err != nil {
 		return err
 	}
@@ -224,7 +224,7 @@ func TestOtherUserServes(t *testing.T) {
 		if c.role[0] == "elsewhere" {
 			addr = path + "2"
 		}
-		_, err := shmconn.Dial(t.Context(), addr, nil)
+		_, err := shmconn.Dial(t.Context(), addr, patient)
 		wantOpError(t, err, "dial", addr, shmconn.ErrRefused, c.dials)
 		conn, err := shmconn.Dial(t.Context(), addr, everybody)
 		switch {
@@ -245,7 +245,7 @@ func TestOtherUserServes(t *testing.T) {
 // shortOfFiles listens at its first argument, with as many descriptors left as the second
 // says, and tells how each Accept goes. A line on its input gives it more.
 func shortOfFiles(c *testproc.Child) error {
-	l, err := shmconn.Listen(c.Args[0], nil)
+	l, err := shmconn.Listen(c.Args[0], patient)
 	if err != nil {
 		return err
 	}
@@ -373,7 +373,7 @@ func diallerShortOfFiles(c *testproc.Child) error {
 	if _, err := limitFiles(1); err != nil {
 		return err
 	}
-	conn, err := shmconn.Dial(context.Background(), c.Args[0], nil)
+	conn, err := shmconn.Dial(context.Background(), c.Args[0], patient)
 	if err != nil {
 		return err
 	}

@@ -63,8 +63,8 @@ func pair(tb testing.TB, ring int, client, server direct.Options) (c, s *direct.
 		for _, conn := range []*direct.Conn{c, s} {
 			select {
 			case <-conn.Gone():
-			case <-time.After(10 * time.Second):
-				tb.Error("a connection is not gone 10 s after Close")
+			case <-time.After(60 * time.Second):
+				tb.Error("a connection is not gone 60 s after Close")
 			}
 		}
 	})

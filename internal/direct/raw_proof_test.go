@@ -13,7 +13,7 @@ import (
 )
 
 // patience is how long a test waits for what must come.
-const patience = 10 * time.Second
+const patience = 60 * time.Second
 
 // rawPeer is the other end of a connection, with its hands on the rings: it can write
 // what no Conn would. It is for one goroutine at a time.

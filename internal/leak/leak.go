@@ -6,11 +6,11 @@ import (
 )
 
 // patience is how long what a test opened may take to go away after its end.
-const patience = 5 * time.Second
+const patience = 60 * time.Second
 
 // Check records what the process holds, and at the end of the test waits until
-// nothing is left beyond that. What is still there after five seconds is
-// reported as an error of the test.
+// nothing is left beyond that. What is still there after a minute is reported as
+// an error of the test.
 //
 // The directories given have to be left with the entries they have now. Create
 // them before calling Check: what [testing.T.TempDir] makes after it is removed

@@ -27,8 +27,8 @@ func soon(t *testing.T, done <-chan struct{}, what string) {
 	t.Helper()
 	select {
 	case <-done:
-	case <-time.After(20 * time.Second):
-		t.Fatalf("waited 20 s until %s", what)
+	case <-time.After(patience):
+		t.Fatalf("waited %v until %s", patience, what)
 	}
 }
 
@@ -229,7 +229,7 @@ func TestAwait(t *testing.T) {
 	for gone := false; !gone; {
 		select {
 		case gone = <-woken:
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience):
 			t.Fatal("woken was not called at the end")
 		}
 	}

@@ -2,6 +2,7 @@ package shm
 
 import (
 	"testing"
+	"time"
 
 	"github.com/carp-rpc/carp-go/internal/testproc"
 )
@@ -14,5 +15,8 @@ func role(name string, f testproc.Role) struct{} {
 	roles[name] = f
 	return struct{}{}
 }
+
+// patience bounds waits for what must happen, far beyond what a busy machine takes.
+const patience = 60 * time.Second
 
 func TestMain(m *testing.M) { testproc.Main(m, roles) }

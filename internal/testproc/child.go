@@ -16,7 +16,7 @@ const roleEnv = "CARP_TESTPROC_ROLE"
 
 // orphanGrace is how long a role may go on after its standard input has ended:
 // enough to close what it holds, short enough not to be left behind for long.
-const orphanGrace = 3 * time.Second
+const orphanGrace = 10 * time.Second
 
 // Exit codes of a child; a panic exits with 2, the race detector with 66.
 const (

@@ -13,7 +13,7 @@ import (
 const (
 	// patience bounds every wait for a child: far beyond what a loaded machine
 	// takes, so that passing it means that the child is stuck.
-	patience = 30 * time.Second
+	patience = 60 * time.Second
 	// pipeDelay bounds the wait for output after the child's end, which a
 	// grandchild that inherited the pipes would otherwise keep open.
 	pipeDelay = 5 * time.Second
@@ -85,7 +85,7 @@ func (p *Proc) reap() {
 func (p *Proc) PID() int { return p.cmd.Process.Pid }
 
 // ReadLine returns the child's next line of standard output, without its line
-// break. It fails the test if none comes within 30 seconds, or if the child ends
+// break. It fails the test if none comes within a minute, or if the child ends
 // first.
 func (p *Proc) ReadLine() string {
 	p.tb.Helper()
@@ -145,7 +145,7 @@ func (p *Proc) Kill() {
 }
 
 // Wait waits for the child to end by itself and returns nil for exit code 0,
-// otherwise an [*exec.ExitError]. A child that doesn't end within 30 seconds is
+// otherwise an [*exec.ExitError]. A child that doesn't end within a minute is
 // killed, and the test fails.
 func (p *Proc) Wait() error {
 	p.tb.Helper()

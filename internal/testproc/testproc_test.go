@@ -203,12 +203,12 @@ func TestChildDoesNotOutliveItsParent(t *testing.T) {
 	exe := filepath.Join("/proc", strconv.Itoa(pid), "exe")
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(30 * time.Second); ; <-tick.C {
+	for deadline := time.Now().Add(60 * time.Second); ; <-tick.C {
 		if _, err := os.Readlink(exe); err != nil {
 			return // gone, or a zombie, which has no executable
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("process %d still runs 30 s after its parent was killed", pid)
+			t.Fatalf("process %d still runs a minute after its parent was killed", pid)
 		}
 	}
 }
