@@ -180,43 +180,71 @@ func sendOnAndOn(ctx context.Context, c pb.TestServiceClient) error {
 // Deadlines end the handlers that send to a client that is stopped, and the replies that
 // find no room; other clients don't notice, and the server can stop gracefully.
 func TestClientStopped(t *testing.T) {
-	leak.Check(t)
-	lis, target := direct(t)
-	started, stopped, ended := make(chan struct{}, inFlight), make(chan struct{}), make(chan error, inFlight)
-	srv := serveHandlers(t, handlers{
-		unary: func(_ context.Context, r *request) (*reply, error) {
-			if r.Payload == nil {
-				return &reply{}, nil
-			}
-			started <- struct{}{}
-			<-stopped
-			return &reply{Payload: body(make([]byte, 1<<20))}, nil // more than fits
-		},
-		stream: func(s incoming) error {
-			started <- struct{}{}
-			<-stopped
-			var err error
-			for err == nil {
-				err = s.Send(&pb.StreamingOutputCallResponse{Payload: body(make([]byte, 10<<10))})
-			}
-			ended <- err
-			return err
-		},
-	}, lis)
-	_, other := directClient(t, target)
-	const timeout = 2 * time.Second // of the calls; enough for all of them to begin
-	child := testproc.Start(t, "call", target, timeout.String())
-	for range inFlight {
-		<-started
-	}
-	child.Stop()
-	close(stopped)
-	for range inFlight / 2 {
-		if _, err := other.UnaryCall(t.Context(), &request{}); err != nil {
-			t.Errorf("another client: %v", err)
+	// All calls have to begin before their deadlines, and the client to stop.
+	for timeout := time.Second; !stopClient(t, timeout); timeout *= 4 {
+		t.Logf("%v were not enough on this busy machine", timeout)
+		if t.Failed() || timeout > patience {
+			t.Fatal("the calls don't begin")
 		}
-		wantCode(t, <-ended, codes.DeadlineExceeded)
 	}
-	mustReturn(t, "GracefulStop", srv.GracefulStop)
-	child.Signal(syscall.SIGCONT)
+}
+
+// stopClient stops a client whose calls have a timeout. It gives up, and returns false, if
+// that doesn't happen in time.
+func stopClient(t *testing.T, timeout time.Duration) (inTime bool) {
+	t.Helper()
+	t.Run(timeout.String(), func(t *testing.T) {
+		leak.Check(t)
+		lis, target := direct(t)
+		started, stopped, ended := make(chan struct{}, inFlight), make(chan struct{}), make(chan error, inFlight)
+		srv := serveHandlers(t, handlers{
+			unary: func(_ context.Context, r *request) (*reply, error) {
+				if r.Payload == nil {
+					return &reply{}, nil
+				}
+				started <- struct{}{}
+				<-stopped
+				return &reply{Payload: body(make([]byte, 1<<20))}, nil // more than fits
+			},
+			stream: func(s incoming) error {
+				started <- struct{}{}
+				<-stopped
+				var err error
+				for err == nil {
+					err = s.Send(&pb.StreamingOutputCallResponse{Payload: body(make([]byte, 10<<10))})
+				}
+				ended <- err
+				return err
+			},
+		}, lis)
+		resume := sync.OnceFunc(func() { close(stopped) })
+		defer resume()
+		_, other := directClient(t, target)
+		passed := time.After(timeout) // the deadlines come after that
+		child := testproc.Start(t, "call", target, timeout.String())
+		for range inFlight {
+			select {
+			case <-started:
+			case <-passed:
+				return
+			}
+		}
+		child.Stop()
+		select {
+		case <-passed:
+			return
+		default:
+			inTime = true
+		}
+		resume()
+		for range inFlight / 2 {
+			if _, err := other.UnaryCall(t.Context(), &request{}); err != nil {
+				t.Errorf("another client: %v", err)
+			}
+			wantCode(t, next(t, ended, "the end of a handler"), codes.DeadlineExceeded)
+		}
+		mustReturn(t, "GracefulStop", srv.GracefulStop)
+		child.Signal(syscall.SIGCONT)
+	})
+	return inTime
 }

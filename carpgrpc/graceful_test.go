@@ -81,12 +81,12 @@ func (t *tally) add() {
 // await waits for the n-th call.
 func (t *tally) await(tb testing.TB, n int64) {
 	tb.Helper()
-	timeout := time.After(10 * time.Second)
+	timeout := time.After(patience)
 	for t.n.Load() < n {
 		select {
 		case <-t.more:
 		case <-timeout:
-			tb.Fatalf("%d calls got through in 10 s, want %d", t.n.Load(), n)
+			tb.Fatalf("%d calls got through in %v, want %d\n%s", t.n.Load(), patience, n, stacks())
 		}
 	}
 }
@@ -270,16 +270,16 @@ func TestStatsOfRefusedCall(t *testing.T) {
 	log := statsLog{ended: make(chan struct{}, 100)}
 	c, release := occupied(t, handlers{}, carpgrpc.WithStatsHandler(&log))
 	defer release()
-	<-log.ended // of the call that looked at the transport
-	<-log.ended // and of the cancelled one
+	next(t, log.ended, "the end of the call that looked at the transport")
+	next(t, log.ended, "the end of the cancelled one")
 	before := len(kinds[*stats.Begin](&log))
 	called := make(chan error, 1)
 	go func() { called <- unary(t.Context(), c, 10) }()
 	for range 2 { // attempts are over
-		<-log.ended
+		next(t, log.ended, "the end of an attempt")
 	}
 	release()
-	if err := <-called; err != nil {
+	if err := next(t, called, "the call's end"); err != nil {
 		t.Fatal(err)
 	}
 	begun, ended := kinds[*stats.Begin](&log), kinds[*stats.End](&log)

@@ -19,9 +19,14 @@ import (
 	"github.com/carp-rpc/carp-go/internal/testproc"
 )
 
-// kills is how often a process is killed: the quickest round is judged and the one in the
-// middle is told, for the machine may be busy with something else in one of them.
+// kills is how often a process is killed. How long it takes until the last call has ended is
+// told, with the round in the middle first. What we aim at, 100 ms over the direct transport,
+// can't be judged where a busy machine may not run this process for longer than that.
 const kills = 3
+
+// noticed bounds it, in each round. Calls without a deadline are ended by no timer: one that
+// missed the end of its peer would wait for ever.
+const noticed = 10 * time.Second
 
 // victims are the transports over which processes are killed.
 var victims = []struct {
@@ -29,11 +34,10 @@ var victims = []struct {
 	opts       []carpgrpc.ClientOption
 	role       []string // of the "call" role
 	transport  carpgrpc.Transport
-	bound      time.Duration // of the quickest round; HTTP/2's is none that we aim at
 }{
-	{"direct", "shm", nil, nil, carpgrpc.Direct, 100 * time.Millisecond},
-	{"HTTP2 over shm", "shm", []carpgrpc.ClientOption{carpgrpc.WithDialOptions(grpc.EmptyDialOption{})}, []string{"HTTP2"}, carpgrpc.HTTP2, time.Second},
-	{"HTTP2 over unix", "unix", nil, nil, carpgrpc.HTTP2, time.Second},
+	{"direct", "shm", nil, nil, carpgrpc.Direct},
+	{"HTTP2 over shm", "shm", []carpgrpc.ClientOption{carpgrpc.WithDialOptions(grpc.EmptyDialOption{})}, []string{"HTTP2"}, carpgrpc.HTTP2},
+	{"HTTP2 over unix", "unix", nil, nil, carpgrpc.HTTP2},
 }
 
 // kill ends a process without giving it the time to say anything.
@@ -46,12 +50,12 @@ func kill(t *testing.T, child *testproc.Proc) time.Time {
 }
 
 // judge judges how long it took until the last of the calls had ended, in each round.
-func judge(t *testing.T, took []time.Duration, bound time.Duration) {
+func judge(t *testing.T, took []time.Duration) {
 	t.Helper()
 	slices.Sort(took)
 	t.Logf("the last of %d calls ended %v after the kill (median of %v)", inFlight, took[len(took)/2], took)
-	if took[0] > bound {
-		t.Errorf("the last call ended %v after the kill at best, want %v at most", took[0], bound)
+	if worst := took[len(took)-1]; worst > noticed {
+		t.Errorf("the last call ended %v after the kill, want %v at most", worst, noticed)
 	}
 }
 
@@ -82,7 +86,7 @@ func TestServerKilled(t *testing.T) {
 				}
 				killed := kill(t, child)
 				for range inFlight {
-					wantCode(t, <-errs, codes.Unavailable)
+					wantCode(t, next(t, errs, "the end of a call"), codes.Unavailable)
 				}
 				took = append(took, time.Since(killed))
 				child.Kill() // reap it
@@ -90,11 +94,11 @@ func TestServerKilled(t *testing.T) {
 				waiting := waitForServer(t, cc)
 				child = testproc.Start(t, "serve", target)
 				child.ReadLine()
-				if err := <-waiting; err != nil {
+				if err := next(t, waiting, "the end of the call that waits"); err != nil {
 					t.Fatalf("a call that waited for the server: %v", err)
 				}
 			}
-			judge(t, took, v.bound)
+			judge(t, took)
 		})
 	}
 }
@@ -140,17 +144,18 @@ func TestClientKilled(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			others := makeCalls(ctx, other, 2)
-			<-started
-			<-started
+			for range 2 {
+				next(t, started, "a handler")
+			}
 			var took []time.Duration
 			for range kills {
 				child := testproc.Start(t, "call", append([]string{target, time.Hour.String()}, v.role...)...)
 				for range inFlight {
-					<-started
+					next(t, started, "a handler")
 				}
 				killed := kill(t, child)
 				for range inFlight {
-					if err := <-ended; !errors.Is(err, context.Canceled) {
+					if err := next(t, ended, "the end of a handler's context"); !errors.Is(err, context.Canceled) {
 						t.Errorf("the context of a handler ended with %v", err)
 					}
 				}
@@ -160,7 +165,7 @@ func TestClientKilled(t *testing.T) {
 					t.Errorf("another client: %v", err)
 				}
 			}
-			judge(t, took, v.bound)
+			judge(t, took)
 			select {
 			case err := <-others:
 				t.Errorf("a call of another client ended with %v", err)
@@ -168,7 +173,7 @@ func TestClientKilled(t *testing.T) {
 			}
 			cancel()
 			for range 2 {
-				wantCode(t, <-others, codes.Canceled)
+				wantCode(t, next(t, others, "the end of a call"), codes.Canceled)
 			}
 		})
 	}

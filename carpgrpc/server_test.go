@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -197,6 +198,9 @@ func TestStopWithSilentPeers(t *testing.T) {
 	}
 }
 
+// patience bounds the waits for what must happen, far beyond what a busy machine takes.
+const patience = 60 * time.Second
+
 // mustReturn fails if fn takes longer than anything but a hang does.
 func mustReturn(t *testing.T, what string, fn func()) {
 	t.Helper()
@@ -204,9 +208,26 @@ func mustReturn(t *testing.T, what string, fn func()) {
 	go func() { fn(); close(done) }()
 	select {
 	case <-done:
-	case <-time.After(10 * time.Second):
-		t.Fatalf("%s hangs", what)
+	case <-time.After(patience):
+		t.Fatalf("%s hangs\n%s", what, stacks())
 	}
+}
+
+// next receives what must come.
+func next[T any](tb testing.TB, c <-chan T, what string) (v T) {
+	tb.Helper()
+	select {
+	case v = <-c:
+	case <-time.After(patience):
+		tb.Fatalf("%s never comes\n%s", what, stacks())
+	}
+	return v
+}
+
+// stacks are those of all goroutines.
+func stacks() []byte {
+	b := make([]byte, 1<<20)
+	return b[:runtime.Stack(b, true)]
 }
 
 // GracefulStop lets the call in flight end by itself, and refuses new ones.

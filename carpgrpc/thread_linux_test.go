@@ -41,7 +41,7 @@ func awaitThreadEnd(t *testing.T, thread int) {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for begin := time.Now(); time.Since(begin) < 10*time.Second; <-tick.C {
+	for begin := time.Now(); time.Since(begin) < patience; <-tick.C {
 		if _, err := os.Stat(fmt.Sprint("/proc/self/task/", thread)); errors.Is(err, fs.ErrNotExist) {
 			return
 		}

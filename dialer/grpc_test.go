@@ -37,7 +37,7 @@ func TestStockGRPC(t *testing.T) {
 	serverCfg, clientCfg := configs(t)
 	forEachTarget(t, func(t *testing.T, lis net.Listener) {
 		t.Helper()
-		started := make(chan struct{}, 1)
+		started := make(chan struct{}, 10)
 		serve(t, service{block: started}, creds(serverCfg), lis)
 		c := client(t, clientCfg, lis)
 		t.Run("unary", func(t *testing.T) { unary(t, c, 64) })
@@ -52,11 +52,21 @@ func TestStockGRPC(t *testing.T) {
 			wantCode(t, err, codes.Canceled)
 		})
 		t.Run("deadline", func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second) // it must arrive before
-			defer cancel()
-			_, err := c.EmptyCall(ctx, &pb.Empty{}, grpc.WaitForReady(true))
-			wantCode(t, err, codes.DeadlineExceeded)
-			<-started
+			// It must arrive before, which may take a busy machine longer.
+			for timeout := time.Second; ; timeout *= 4 {
+				ctx, cancel := context.WithTimeout(t.Context(), timeout)
+				_, err := c.EmptyCall(ctx, &pb.Empty{}, grpc.WaitForReady(true))
+				cancel()
+				wantCode(t, err, codes.DeadlineExceeded)
+				select {
+				case <-started:
+					return
+				default:
+				}
+				if timeout > time.Minute {
+					t.Fatal("the call never arrives")
+				}
+			}
 		})
 	})
 }

@@ -3,6 +3,7 @@ package rpctest
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -66,8 +67,23 @@ func showGivenUp(err error) string {
 }
 
 // shortly is how far ahead the deadlines are that do pass: long enough for a
-// handler to have started, on a busy machine too.
+// handler to have started, unless the machine is busy.
 const shortly = 400 * time.Millisecond
+
+// inTime runs a part of a case whose handler has to start before the deadline that
+// the part is given. Where a busy machine kept it from that, nothing has been shown,
+// and the part runs again with more time.
+func (e *env) inTime(part func(deadline time.Time, started func(context.Context))) {
+	for timeout := shortly; ; timeout *= 5 {
+		before := e.taken()
+		var inTime atomic.Bool
+		part(time.Now().Add(timeout), func(ctx context.Context) { inTime.Store(ctx.Err() == nil) })
+		if e.awaitHandlers(); inTime.Load() || timeout > e.limit {
+			return
+		}
+		e.strike(before)
+	}
+}
 
 // deadlineCases are about a call's deadline at each of its stages.
 func deadlineCases() []testCase {
@@ -196,53 +212,64 @@ func deadlineCases() []testCase {
 			name: "deadline/server notices, unary",
 			rule: "The server enforces the deadline by itself: the handler's context ends though the client says nothing.",
 			run: func(e *env) {
-				c := e.pair(handlers{unary: func(ctx context.Context, _ *message) (*message, error) {
-					e.wait(ctx.Done(), "the end of the handler's context")
-					e.server("context: %s, cause %s", showGivenUp(ctx.Err()), showGivenUp(context.Cause(ctx)))
-					// A reply could still be faster than the server's timer.
-					return nil, context.DeadlineExceeded
-				}})
-				ctx := newExpiring(e.ctx, time.Now().Add(shortly))
-				_, err := c.unary(ctx, text("x"))
-				e.client("%s", showCode(err))
+				e.inTime(func(deadline time.Time, started func(context.Context)) {
+					c := e.pair(handlers{unary: func(ctx context.Context, _ *message) (*message, error) {
+						started(ctx)
+						e.wait(ctx.Done(), "the end of the handler's context")
+						e.server("context: %s, cause %s", showGivenUp(ctx.Err()), showGivenUp(context.Cause(ctx)))
+						// A reply could still be faster than the server's timer.
+						return nil, context.DeadlineExceeded
+					}})
+					_, err := c.unary(newExpiring(e.ctx, deadline), text("x"))
+					e.client("%s", showCode(err))
+				})
 			},
 		},
 		{
 			name: "deadline/server notices, stream",
 			rule: "The server enforces the deadline of a stream: RecvMsg and SendMsg of the handler fail.",
 			run: func(e *env) {
-				c := e.pair(handlers{bidi: func(ss grpc.ServerStream) error {
-					e.server("receive: %s", showGivenUp(ss.RecvMsg(new(message))))
-					e.server("context: %s", showGivenUp(ss.Context().Err()))
-					e.server("send: %s", showGivenUp(ss.SendMsg(text("late"))))
-					return nil
-				}})
-				ctx := newExpiring(e.ctx, time.Now().Add(shortly))
-				cs, err := c.bidi(ctx)
-				e.client("open: %s", showError(err))
-				e.client("%s", showCode(cs.RecvMsg(new(message))))
+				e.inTime(func(deadline time.Time, started func(context.Context)) {
+					c := e.pair(handlers{bidi: func(ss grpc.ServerStream) error {
+						started(ss.Context())
+						e.server("receive: %s", showGivenUp(ss.RecvMsg(new(message))))
+						e.server("context: %s", showGivenUp(ss.Context().Err()))
+						e.server("send: %s", showGivenUp(ss.SendMsg(text("late"))))
+						return nil
+					}})
+					cs, err := c.bidi(newExpiring(e.ctx, deadline))
+					e.client("open: %s", showError(err))
+					if err == nil {
+						e.client("%s", showCode(cs.RecvMsg(new(message))))
+					}
+				})
 			},
 		},
 		{
 			name: "deadline/server notices, sending",
 			rule: "The server's deadline ends a handler's SendMsg that waits for a client that does not read.",
 			run: func(e *env) {
-				gaveUp := newSignal()
-				c := e.pair(handlers{serverStream: func(ss grpc.ServerStream) error {
-					defer gaveUp.happened()
-					if err := ss.RecvMsg(new(message)); err != nil {
-						return err
+				e.inTime(func(deadline time.Time, started func(context.Context)) {
+					gaveUp := newSignal()
+					c := e.pair(handlers{serverStream: func(ss grpc.ServerStream) error {
+						defer gaveUp.happened()
+						if err := ss.RecvMsg(new(message)); err != nil {
+							return err
+						}
+						started(ss.Context())
+						e.server("send: %s", showGivenUp(e.flood(ss.SendMsg)))
+						return nil
+					}})
+					cs, err := c.serverStream(newExpiring(e.ctx, deadline), text("x"))
+					e.client("open: %s", showError(err))
+					if err == nil {
+						e.await(gaveUp, "the end of the handler's sending")
 					}
-					e.server("send: %s", showGivenUp(e.flood(ss.SendMsg)))
-					return nil
-				}})
-				cs, err := c.serverStream(newExpiring(e.ctx, time.Now().Add(shortly)), text("x"))
-				e.client("open: %s", showError(err))
-				e.await(gaveUp, "the end of the handler's sending")
-				for err == nil {
-					err = cs.RecvMsg(new(message))
-				}
-				e.client("%s", showCode(err))
+					for err == nil {
+						err = cs.RecvMsg(new(message))
+					}
+					e.client("%s", showCode(err))
+				})
 			},
 		},
 		{
@@ -297,7 +324,7 @@ func deadlineTravels(e *env) {
 		unary: func(ctx context.Context, m *message) (*message, error) { report(ctx); return m, nil },
 		bidi:  func(ss grpc.ServerStream) error { report(ss.Context()); return nil },
 	})
-	for _, timeout := range []time.Duration{0, 20 * time.Second, 10 * time.Minute, 100 * time.Hour} {
+	for _, timeout := range []time.Duration{0, 90 * time.Second, 10 * time.Minute, 100 * time.Hour} {
 		ctx, cancel := e.ctx, context.CancelFunc(func() {})
 		if timeout > 0 {
 			ctx, cancel = context.WithTimeout(e.ctx, timeout)
@@ -310,9 +337,9 @@ func deadlineTravels(e *env) {
 			}
 			s := <-at
 			// The deadline is sent as the time that is left, rounded, and
-			// counted anew at the other end.
+			// counted anew at the other end. A busy machine takes its time.
 			left := time.Until(s.at)
-			near := left > timeout-timeout/10-5*time.Second && left < timeout+timeout/10
+			near := left > timeout-timeout/10-time.Minute && left < timeout+timeout/10
 			e.server("%s with %v: deadline %v, near %v", kind, timeout, s.ok, s.ok && near)
 		}
 		cancel()

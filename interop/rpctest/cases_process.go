@@ -107,7 +107,7 @@ func (e *env) crash(name string) {
 	}
 	cmd := exec.CommandContext(e.ctx, exe, "-test.run", e.runPattern, "-test.count=1", "-test.timeout", (2 * e.limit).String())
 	cmd.Env = append(os.Environ(), crashVariable+"="+e.stack.Name+"|"+name)
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = e.limit
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err = cmd.Run()
@@ -131,7 +131,7 @@ func crashHere(t *testing.T, stacks ...Stack) bool {
 	stack, name, _ := strings.Cut(what, "|")
 	for _, s := range stacks {
 		if s.Name == stack {
-			observe(t, s, testCase{run: crashes[name]}, "", 10*time.Second)
+			observe(t, s, testCase{run: crashes[name]}, "", time.Minute)
 			fmt.Println("survived the crash")
 			os.Exit(0)
 		}

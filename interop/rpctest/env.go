@@ -3,6 +3,7 @@ package rpctest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"sync"
@@ -56,6 +57,21 @@ func (e *env) note(lane, format string, args ...any) {
 	if !e.over && !e.chance[lane] {
 		e.notes[lane] = append(e.notes[lane], fmt.Sprintf(format, args...))
 	}
+}
+
+// taken is what has been taken down so far, for strike.
+func (e *env) taken() observations {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return maps.Clone(e.notes)
+}
+
+// strike takes back what was taken down since then. What a handler or a client of before
+// may still take down would remain: there are none any more.
+func (e *env) strike(since observations) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.notes = maps.Clone(since)
 }
 
 // leaveToChance drops a lane from here on, where what happens in it depends on

@@ -20,7 +20,7 @@ func Differs(t *testing.T, s Stack, name string, limit time.Duration) string {
 		t.Fatalf("there is no case %q", name)
 	}
 	pattern := runPattern(t.Name())
-	want := shown.by(t, ref, all[i], pattern, 30*time.Second)
+	want := shown.by(t, ref, all[i], pattern, time.Minute)
 	if len(want[harnessLane]) > 0 {
 		t.Fatalf("the reference does not show %q:\n%s", name, want)
 	}

@@ -23,7 +23,7 @@ type Options struct {
 	// of path.Match. Empty means all.
 	Only []string
 
-	// Limit is how long a case may take on one stack. Zero means 30 s.
+	// Limit is how long a case may take on one stack. Zero means a minute.
 	Limit time.Duration
 }
 
@@ -60,7 +60,7 @@ func Run(t *testing.T, s Stack, opts Options) {
 		return
 	}
 	if opts.Limit == 0 {
-		opts.Limit = 30 * time.Second
+		opts.Limit = time.Minute
 	}
 	used := make([]bool, len(opts.Differences))
 	ran, total := 0, 0
