@@ -5,13 +5,9 @@
 package model_test
 
 import (
-	"flag"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"testing"
 
+	"github.com/carp-rpc/carp-go/internal/explore/exploretest"
 	"github.com/carp-rpc/carp-go/internal/explore/overlay"
 
 	// The results of this test depend on them, and may be cached as long as these
@@ -27,9 +23,6 @@ const (
 	directDir = ".."
 	shmDir    = "../../shm"
 )
-
-// pattern selects scenarios.
-var pattern = flag.String("explore", ".", "regular expression of the scenarios that TestEveryOrder runs")
 
 // explored are the files under control.
 var explored = map[string][]string{
@@ -76,68 +69,16 @@ var stands = map[string][]overlay.Edit{
 	},
 }
 
-// code is the overlay, with edits by file name.
-func code(t *testing.T, edits map[string][]overlay.Edit) *overlay.Overlay {
-	t.Helper()
-	var o overlay.Overlay
-	for dir, files := range explored {
-		for _, name := range files {
-			if err := o.Explore(filepath.Join(dir, name), overlay.StandIns(), append(stands[name], edits[name]...)...); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	add(t, &o, "interleave/direct.go.txt", filepath.Join(directDir, "zz_model.go"))
-	add(t, &o, "interleave/shm.go.txt", filepath.Join(shmDir, "zz_model.go"))
-	return &o
-}
-
-func add(t *testing.T, o *overlay.Overlay, from, to string) {
-	t.Helper()
-	text, err := os.ReadFile(from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := o.Add(to, string(text)); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// run compiles the code with the edits and runs the tests that match pattern.
-func run(t *testing.T, pattern string, edits map[string][]overlay.Edit) (output string, err error) {
-	t.Helper()
-	o := code(t, edits)
-	depend(t, "interleave")
-	file, err := o.Write(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("go", "test", "-vet=off", "-tags=explore", "-overlay="+file, "-run="+pattern, "-v", "-timeout=1h", "./interleave")
-	out, err := cmd.CombinedOutput()
-	return string(out), err
-}
-
-// depend makes the results of this test depend on the files of a folder that another
-// process compiles.
-func depend(t *testing.T, dir string) {
-	t.Helper()
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range entries {
-		if _, err := os.ReadFile(filepath.Join(dir, e.Name())); err != nil {
-			t.Fatal(err)
-		}
-	}
+// code is the lead and all that uses it.
+var code = exploretest.Code{
+	Files: explored,
+	Edits: stands,
+	Added: map[string]string{
+		directDir + "/zz_model.go": "interleave/direct.go.txt",
+		shmDir + "/zz_model.go":    "interleave/shm.go.txt",
+	},
 }
 
 // TestEveryOrder: whatever the order of steps, nobody waits for ever, each frame is read, and
 // one party reads at a time.
-func TestEveryOrder(t *testing.T) {
-	out, err := run(t, *pattern, nil)
-	if err != nil || !strings.Contains(out, "--- PASS") {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	t.Log(out)
-}
+func TestEveryOrder(t *testing.T) { code.EveryOrder(t) }

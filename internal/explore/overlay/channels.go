@@ -12,7 +12,7 @@ import (
 //
 //	<-ch                              explore.Recv(ch)
 //	select { case ch <- v: default: } explore.Offer(ch) before it
-//	select { case <-ch: default: }    explore.Look(ch) before it
+//	select { case <-ch: default: }    explore.Look(ch) before it; there may be one case only
 //	select { case <-a: case <-b: }    switch explore.Select(a, b) { case 0: … default: … }
 //	ch <- v                           explore.Send(ch, v)
 //	close(ch)                         explore.Close(ch)
@@ -24,14 +24,19 @@ import (
 // in which x must not change later. Those that explored code has no use for so far are
 // errors.
 type channels struct {
-	used bool
-	at   token.Pos // of an error
-	err  error
+	used  bool
+	steps map[*ast.SelectStmt]bool // those before which a step was put
+	at    token.Pos                // of an error
+	err   error
 }
 
 var (
 	errSend   = errors.New("a send in this place can't be explored")
 	errSelect = errors.New("a select that waits to send can't be explored")
+	// Of several cases that are ready the runtime takes one by chance, and they would have to
+	// be looked at in one step.
+	errChance = errors.New("a select with a default and several other cases can't be explored")
+	errLabel  = errors.New("a go or select statement with a label can't be explored")
 )
 
 func (c *channels) rewrite(file *ast.File) error {
@@ -47,7 +52,12 @@ func (c *channels) visit(n ast.Node) bool {
 		n.List = c.block(n.List)
 	case *ast.CaseClause:
 		n.Body = c.block(n.Body)
+	case *ast.GoStmt:
+		c.fail(n.Pos(), errLabel)
 	case *ast.SelectStmt:
+		if !c.steps[n] {
+			c.fail(n.Pos(), errLabel)
+		}
 		// Its own operations can't block; block put a step before them.
 		for _, clause := range n.Body.List {
 			clause := clause.(*ast.CommClause)
@@ -91,6 +101,13 @@ func (c *channels) block(list []ast.Stmt) []ast.Stmt {
 				out = append(out, c.choice(s, chans))
 				continue
 			}
+			if len(chans) > 1 {
+				c.fail(s.Pos(), errChance)
+			}
+			if c.steps == nil {
+				c.steps = map[*ast.SelectStmt]bool{}
+			}
+			c.steps[s] = true
 			for i, ch := range chans {
 				name := "Look"
 				if _, send := s.Body.List[i].(*ast.CommClause).Comm.(*ast.SendStmt); send {

@@ -140,6 +140,10 @@ func TestEdits(t *testing.T) {
 func TestWhatCannotBeExplored(t *testing.T) {
 	for _, stmt := range []string{
 		"select { case <-ch: case ch <- 1: }",
+		"select { case <-ch: case <-ch: default: }",
+		"select { case <-ch: case ch <- 1: default: }",
+		"again: select { case <-ch: break again }",
+		"again: go f(ch); goto again",
 		"if <-ch == 1 { }",
 		"for ; ; ch <- 1 { }",
 	} {
