@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/stats"
 
 	"github.com/carp-rpc/carp-go/internal/bothways"
 	"github.com/carp-rpc/carp-go/internal/native"
@@ -21,6 +22,9 @@ func init() { //nolint:gochecknoinits // sets variables that are there for this
 	bothways.Single = func(single func(method string) bool) any {
 		return serverOption(func(c *serverConfig) { c.single = single })
 	}
+	bothways.PerConn = func(with func(context.Context) context.Context) any {
+		return serverOption(func(c *serverConfig) { c.perConn = with })
+	}
 	bothways.Caller = func(ctx context.Context) grpc.ClientConnInterface {
 		if c := native.Caller(ctx); c != nil {
 			return c
@@ -28,3 +32,25 @@ func init() { //nolint:gochecknoinits // sets variables that are there for this
 		return nil
 	}
 }
+
+// connTagger gives the contexts of grpc-go's connections what PerConn says. It takes no
+// statistics.
+type connTagger struct {
+	with func(context.Context) context.Context
+}
+
+var _ stats.Handler = connTagger{}
+
+// TagConn implements [stats.Handler].
+func (t connTagger) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context {
+	return t.with(ctx)
+}
+
+// HandleConn implements [stats.Handler].
+func (connTagger) HandleConn(context.Context, stats.ConnStats) {}
+
+// TagRPC implements [stats.Handler].
+func (connTagger) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
+
+// HandleRPC implements [stats.Handler].
+func (connTagger) HandleRPC(context.Context, stats.RPCStats) {}

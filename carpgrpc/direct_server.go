@@ -75,6 +75,7 @@ func (c *serverConfig) nativeConfig() native.ServerConfig {
 		Unknown:     c.unknown,
 		Single:      c.single,
 		Codec:       c.codec,
+		PerConn:     c.perConn,
 		Goroutine:   c.ownGoroutine,
 	}
 	if c.maxRecv != nil {

@@ -1,6 +1,7 @@
 package carpgrpc
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"time"
@@ -33,7 +34,8 @@ type serverConfig struct {
 	keepalive         *keepalive.ServerParameters
 	enforcement       *keepalive.EnforcementPolicy
 	unknown           grpc.StreamHandler
-	single            func(method string) bool // of those that unknown takes; see package bothways
+	single            func(method string) bool              // of those that unknown takes; see package bothways
+	perConn           func(context.Context) context.Context // or nil; see package bothways
 	codec             encoding.CodecV2
 	waitForHandlers   bool
 	ownGoroutines     []string // full names of methods
@@ -84,6 +86,9 @@ func (c *serverConfig) grpcOptions() []grpc.ServerOption {
 	}
 	for _, h := range c.stats {
 		opts = append(opts, grpc.StatsHandler(h))
+	}
+	if c.perConn != nil {
+		opts = append(opts, grpc.StatsHandler(connTagger{c.perConn}))
 	}
 	if c.unknown != nil {
 		opts = append(opts, grpc.UnknownServiceHandler(c.unknown))

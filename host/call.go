@@ -26,8 +26,9 @@ type wire interface {
 	recv() (mem.BufferSlice, error)
 	// sendHeader is called at most once, before the first send.
 	sendHeader(metadata.MD) error
-	// send takes over the message's buffers.
-	send(mem.BufferSlice) error
+	// send takes over the message's buffers, and calls sent, unless that is nil, when
+	// they don't wait for the peer any more.
+	send(msg mem.BufferSlice, sent func()) error
 	// flags are what the call says of itself.
 	flags() callFlags
 }
@@ -45,6 +46,7 @@ type call struct {
 	// maxReceive bounds the messages of a call. The transport's own bound may be
 	// larger: it has to let the frames of links through.
 	maxReceive int
+	answers    *room    // for what is sent; nil without bound
 	counter    *counter // of what is called; nil until it is known
 
 	recv []reflect.Value // the object whose method is called, or empty
@@ -117,7 +119,12 @@ func (c *call) send(msg mem.BufferSlice) error {
 		return err
 	}
 	n := msg.Len() // the wire takes the message over
-	err := c.wire.send(msg)
+	sent, ok := c.answers.take(n)
+	if !ok {
+		msg.Free()
+		return c.errUnread(n)
+	}
+	err := c.wire.send(msg, sent)
 	if hook := c.host.hooks.Message; hook != nil && err == nil {
 		hook(c.ctx, MessageInfo{Path: c.path, Sent: true, Size: n})
 	}
@@ -164,6 +171,9 @@ func (h *Host) dispatch(ctx context.Context, path, codec string, w wire) (metada
 	}
 	if w, ok := w.(interface{ via() *Link }); ok {
 		c.link = w.via()
+	}
+	if w, ok := w.(interface{ room() *room }); ok {
+		c.answers = w.room()
 	}
 	c.ctx = grpc.NewContextWithServerTransportStream(ctx, c)
 	err := h.observed(c)

@@ -155,9 +155,10 @@
 // link and every announcement. Who announces a service gets calls of it: those who
 // are not known to be of the same user may announce only what [WithAnnouncements]
 // lists, and [OnHost] names the hosts that may get calls of what is required. What
-// a peer sends is checked and bounded
-// before it is decoded: the size of messages ([WithMaxMessageSize]), calls in
-// flight ([WithMaxCalls]), the shape of bodies, the number of announcements.
+// a peer sends is checked and bounded before it is decoded: the size of messages
+// ([WithMaxMessageSize]), calls in flight ([WithMaxCalls]), the shape of bodies, the
+// number of announcements. So is what waits for a peer that doesn't read
+// ([WithMaxUnread]).
 //
 // # Observing
 //

@@ -105,7 +105,9 @@ func (f *function) sendItems(ctx context.Context, c *call, codec args.Codec, ite
 	}
 	switch f.sig.Stream {
 	case bind.ChanStream:
-		failure = receiveFrom(ctx, items, send, failure)
+		if err := receiveFrom(ctx, items, send); err != nil {
+			failure = err
+		}
 	case bind.SeqStream:
 		items.Seq()(send)
 	default:
@@ -120,9 +122,9 @@ func (f *function) sendItems(ctx context.Context, c *call, codec args.Codec, ite
 	return failure
 }
 
-// receiveFrom sends what comes from a channel. Whoever fills it sees in the
-// function's context that nobody receives any more.
-func receiveFrom(ctx context.Context, items reflect.Value, send func(reflect.Value) bool, failure error) error {
+// receiveFrom sends what comes from a channel, until send fails or ctx ends. Whoever fills
+// it sees in the function's context that nobody receives any more.
+func receiveFrom(ctx context.Context, items reflect.Value, send func(reflect.Value) bool) error {
 	cases := []reflect.SelectCase{
 		{Dir: reflect.SelectRecv, Chan: items},
 		{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(ctx.Done())},
@@ -133,7 +135,7 @@ func receiveFrom(ctx context.Context, items reflect.Value, send func(reflect.Val
 			return ctx.Err()
 		}
 		if !open || !send(item) {
-			return failure
+			return nil
 		}
 	}
 }

@@ -90,8 +90,12 @@ func (p provider) call(ctx context.Context, q *request) (*reply, error) {
 			return nil, status.Error(codes.Unimplemented, err.Error())
 		}
 		if rpc := p.link.grpc; rpc != nil {
+			taken, err := p.link.asked.wait(ctx, len(q.body))
+			if err != nil {
+				return nil, err
+			}
 			q.handed = true
-			return p.link.callRaw(ctx, rpc, q)
+			return p.link.callRaw(ctx, rpc, q, taken)
 		}
 	}
 	o, err := readOptions(q.opts)
@@ -119,14 +123,16 @@ func (p provider) call(ctx context.Context, q *request) (*reply, error) {
 	return r, err
 }
 
-// callRaw makes a call through gRPC.
-func (l *Link) callRaw(ctx context.Context, rpc grpc.ClientConnInterface, q *request) (*reply, error) {
+// callRaw makes a call through gRPC. It calls taken, unless that is nil, when gRPC holds
+// the request no longer.
+func (l *Link) callRaw(ctx context.Context, rpc grpc.ClientConnInterface, q *request, taken func()) (*reply, error) {
 	r := new(reply)
-	in := rawMessage{data: mem.BufferSlice{mem.SliceBuffer(q.body)}}
+	in := rawMessage{data: inRoom(mem.BufferSlice{mem.SliceBuffer(q.body)}, taken)}
 	var out rawMessage
 	var at peer.Peer
 	opts := l.rawOptions(q, grpc.Trailer(&r.trailer), grpc.Peer(&at))
 	err := rpc.Invoke(l.outgoing(ctx, q), q.path, &in, &out, opts...)
+	in.drop()
 	r.body = out.data
 	if err != nil && len(r.trailer.Get(exceptionKey)) == 0 {
 		err = l.lost(ctx, err, at.Addr != nil)

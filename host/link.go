@@ -46,6 +46,8 @@ type Link struct {
 	refused refusals
 	telling
 	objects *holdings // of this host, that the peer holds
+	answers *room     // for what waits for the peer to read it
+	asked   *room     // the same, for requests
 
 	peerState // guarded by peers.mu
 }
@@ -94,6 +96,7 @@ func (h *Host) startLink(stream link.Stream, l *Link, ended func()) error {
 	l.announced = make(chan struct{})
 	l.offers = make(map[string]*offer)
 	l.objects = h.objects.newHoldings()
+	l.answers, l.asked = newRoom(h.maxUnread), newRoom(h.maxUnread)
 	l.tunnel.ready = make(chan struct{})
 	l.frames = link.New(link.Config{
 		Opened:       l.conn != nil,

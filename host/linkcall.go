@@ -22,7 +22,8 @@ type linkWire struct {
 	in     *link.Incoming
 	header metadata.MD
 	body   []byte
-	sent   bool // body is the response
+	sent   func() // or nil; to be called when body has been
+	full   bool   // body is the response
 	stray  string
 }
 
@@ -34,6 +35,8 @@ func (w *linkWire) flags() callFlags {
 
 // via tells the dispatcher which link the call came over.
 func (w *linkWire) via() *Link { return w.link }
+
+func (w *linkWire) room() *room { return w.link.answers }
 
 func (w *linkWire) recv() (mem.BufferSlice, error) {
 	m, err := w.in.Recv()
@@ -62,16 +65,19 @@ func (w *linkWire) sendHeader(md metadata.MD) error {
 	return nil
 }
 
-func (w *linkWire) send(msg mem.BufferSlice) error {
+func (w *linkWire) send(msg mem.BufferSlice, sent func()) error {
 	body := msg.Materialize()
 	msg.Free()
 	if w.in.TakesItems() {
+		if sent != nil {
+			defer sent()
+		}
 		return w.in.Send(body)
 	}
-	if w.sent {
+	if w.full {
 		return status.Error(codes.Internal, "the method answers with many messages, and the caller takes one")
 	}
-	w.body, w.sent = body, true
+	w.body, w.sent, w.full = body, sent, true
 	return nil
 }
 
@@ -89,7 +95,7 @@ func (l *Link) serve(in *link.Incoming) {
 		ctx = peer.NewContext(ctx, l.peer)
 	}
 	trailer, err := l.host.dispatch(ctx, in.Method(), in.Codec(), w)
-	result := link.Result{Status: status.Convert(err), Header: w.header, Trailer: trailer}
+	result := link.Result{Status: status.Convert(err), Header: w.header, Trailer: trailer, Sent: w.sent}
 	if err == nil {
 		result.Payload = w.body
 	} else if exception := trailer.Get(exceptionKey); len(exception) > 0 {

@@ -37,7 +37,7 @@ func (w *localWire) sendHeader(md metadata.MD) error {
 	return nil
 }
 
-func (w *localWire) send(msg mem.BufferSlice) error {
+func (w *localWire) send(msg mem.BufferSlice, _ func()) error {
 	w.reply.body = msg
 	return nil
 }

@@ -117,7 +117,7 @@ func (c localCallee) sendHeader(md metadata.MD) error {
 	return nil
 }
 
-func (c localCallee) send(msg mem.BufferSlice) error {
+func (c localCallee) send(msg mem.BufferSlice, _ func()) error {
 	c.s.setHeaded(nil)
 	// As on any other wire, caller and callee share no memory.
 	body := msg.Materialize()

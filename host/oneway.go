@@ -99,7 +99,7 @@ var (
 
 func (nowhere) recv() (mem.BufferSlice, error) { return nil, errAnswered }
 func (nowhere) sendHeader(metadata.MD) error   { return errAnswered }
-func (nowhere) send(msg mem.BufferSlice) error {
+func (nowhere) send(msg mem.BufferSlice, _ func()) error {
 	msg.Free()
 	return errAnswered
 }

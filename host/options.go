@@ -22,6 +22,7 @@ const (
 	DefaultTimeout        = 30 * time.Second
 	DefaultMaxMessageSize = 4 << 20
 	DefaultMaxCalls       = 1024
+	DefaultMaxUnread      = 128 << 20
 )
 
 // DefaultReconnect is how long a host waits before it dials again, when a link
@@ -53,6 +54,7 @@ type config struct {
 	noTunnel   bool // as a peer that has none, for tests
 	maxMessage int
 	maxCalls   int
+	maxUnread  int
 	oneWayTime time.Duration
 	maxObjects int
 
@@ -102,6 +104,7 @@ func defaults() config {
 		reconnect:  DefaultReconnect,
 		maxMessage: DefaultMaxMessageSize,
 		maxCalls:   DefaultMaxCalls,
+		maxUnread:  DefaultMaxUnread,
 		oneWayTime: DefaultTimeout,
 		maxObjects: DefaultMaxObjects,
 	}
@@ -116,6 +119,9 @@ func (c *config) check() error {
 	}
 	if c.maxCalls < 1 || c.maxCalls > 1<<20 {
 		return fmt.Errorf("at most %d calls in flight: it may be 1 to %d", c.maxCalls, 1<<20)
+	}
+	if c.maxUnread < 1 {
+		return fmt.Errorf("room for %d unread bytes: it must be above 0", c.maxUnread)
 	}
 	if c.maxObjects < 0 {
 		return errors.New("the number of objects must not be negative")
@@ -238,6 +244,20 @@ func WithMaxMessageSize(n int) Option {
 // RESOURCE_EXHAUSTED.
 func WithMaxCalls(n int) Option {
 	return hostOption(func(c *config) { c.maxCalls = n })
+}
+
+// WithMaxUnread bounds what waits in this host for one peer that doesn't read, or not as
+// fast as it asks: the bytes of results, and of items of streams, that have more than
+// 64 KiB each. Smaller ones are not counted; there are as many as [WithMaxCalls] allows. The
+// default is [DefaultMaxUnread], 128 MiB. It counts for each connection that the host accepts, and
+// for each link beside that; a message by itself is let through, however large it is.
+//
+// A call whose message finds no room ends with RESOURCE_EXHAUSTED; the function has run.
+// Requests of functions with more than 64 KiB that this host sends have as much room for
+// each link; one that finds none waits, as long as the context of its call allows. Those of
+// generated stubs are not counted.
+func WithMaxUnread(bytes int) Option {
+	return hostOption(func(c *config) { c.maxUnread = bytes })
 }
 
 // WithOneWayTimeout bounds the functions that peers call one-way, see

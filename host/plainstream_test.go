@@ -261,6 +261,22 @@ func TestStreamDynamic(t *testing.T) {
 // taken for a whole one.
 func TestStreamBreaksOff(t *testing.T) {
 	eachWire(t, func(t *testing.T, exporter, caller *host.Host) {
+		// A value that can't travel is not the end of a stream that is whole.
+		export(t, exporter, "odd", func() <-chan any {
+			c := make(chan any, 2)
+			c <- 1
+			c <- func() {}
+			close(c)
+			return c
+		})
+		defer exporter.Unexport("odd")
+		odd, err := require[func(context.Context) (iter.Seq2[any, error], error)](t, caller, "odd")(testContext(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := collect(t, odd); len(got) != 1 || status.Code(err) != codes.Internal {
+			t.Errorf("a stream with a function in it: %v, %v", got, err)
+		}
 		saw, begun := make(chan error, 1), make(chan struct{}, 1)
 		export(t, exporter, "sum", func(ctx context.Context, numbers iter.Seq[int8]) (int, error) {
 			n := 0

@@ -9,7 +9,15 @@ import (
 
 // rawMessage is a message that is encoded already, or not decoded yet.
 type rawMessage struct {
-	data mem.BufferSlice
+	data  mem.BufferSlice
+	taken bool // by gRPC, which frees it
+}
+
+// drop frees a message that gRPC has not come to send.
+func (m *rawMessage) drop() {
+	if !m.taken {
+		m.data.Free()
+	}
 }
 
 // rawCodec passes encoded messages through gRPC, under a codec's name. The
@@ -28,6 +36,7 @@ func (rawCodec) Marshal(v any) (mem.BufferSlice, error) {
 	if !ok {
 		return nil, fmt.Errorf("a %T is no encoded message", v)
 	}
+	m.taken = true
 	return m.data, nil
 }
 

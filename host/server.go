@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/encoding"
 	_ "google.golang.org/grpc/encoding/gzip" // Python clients compress with it
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
@@ -122,6 +123,7 @@ func (h *Host) newServer(l *Link) *carpgrpc.Server {
 		carpgrpc.ForceServerCodecV2(rawCodec(protoCodec)),
 		carpgrpc.UnknownServiceHandler(h.handler(l)),
 		bothways.Single(h.single).(carpgrpc.ServerOption),
+		bothways.PerConn(h.withAnswers).(carpgrpc.ServerOption),
 		carpgrpc.MaxRecvMsgSize(max(h.maxMessage, maxFrame)),
 		carpgrpc.MaxConcurrentStreams(uint32(h.maxCalls+internalStreams)),
 	)
@@ -140,6 +142,7 @@ type grpcWire struct {
 	callFlags
 	stream grpc.ServerStream
 	link   *Link // that the call belongs to, or nil
+	answer *room
 }
 
 var _ wire = grpcWire{}
@@ -157,9 +160,14 @@ func (w grpcWire) sendHeader(md metadata.MD) error {
 	return w.stream.SendHeader(md)
 }
 
-func (w grpcWire) send(msg mem.BufferSlice) error {
-	return w.stream.SendMsg(&rawMessage{data: msg})
+func (w grpcWire) send(msg mem.BufferSlice, sent func()) error {
+	m := rawMessage{data: inRoom(msg, sent)}
+	defer m.drop()
+	return w.stream.SendMsg(&m)
 }
+
+// room is that of the connection.
+func (w grpcWire) room() *room { return w.answer }
 
 // handler takes every call of a server. With a link, all of them are its peer's;
 // otherwise they say to which link they belong.
@@ -172,11 +180,18 @@ func (h *Host) handler(l *Link) grpc.StreamHandler {
 		md, _ := metadata.FromIncomingContext(stream.Context())
 		said := takeReserved(md)
 		ctx := metadata.NewIncomingContext(stream.Context(), md)
-		w := grpcWire{said.callFlags, stream, l}
+		w := grpcWire{said.callFlags, stream, l, nil}
 		if l == nil {
 			w.link = h.peers.session(said.session)
-		} else if l.peer != nil {
-			ctx = peer.NewContext(ctx, l.peer)
+			w.answer, _ = ctx.Value(answersKey{}).(*room)
+			// What gRPC compresses is not what has been counted. In shared memory
+			// this fails, and compressing changes nothing about the room.
+			_ = grpc.SetSendCompressor(stream.Context(), encoding.Identity)
+		} else {
+			w.answer = l.answers
+			if l.peer != nil {
+				ctx = peer.NewContext(ctx, l.peer)
+			}
 		}
 		trailer, err := h.dispatch(ctx, path, said.codec, w)
 		stream.SetTrailer(trailer)

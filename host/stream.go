@@ -68,7 +68,19 @@ type rawStream struct {
 var _ messages = rawStream{}
 
 func (s rawStream) send(msg mem.BufferSlice) error {
-	return s.SendMsg(&rawMessage{data: msg})
+	taken, err := s.link.asked.wait(s.Context(), msg.Len())
+	if err != nil {
+		msg.Free()
+		return io.EOF // recv tells why the stream has ended
+	}
+	return s.sendInRoom(msg, taken)
+}
+
+// sendInRoom sends a message that there is room for, and gives that back with taken.
+func (s rawStream) sendInRoom(msg mem.BufferSlice, taken func()) error {
+	m := rawMessage{data: inRoom(msg, taken)}
+	defer m.drop()
+	return s.SendMsg(&m)
 }
 
 func (s rawStream) closeSend() error { return s.CloseSend() }
@@ -88,9 +100,19 @@ func (s rawStream) trailer() metadata.MD { return s.Trailer() }
 
 // openRaw opens a stream of gRPC's.
 func (l *Link) openRaw(ctx context.Context, rpc grpc.ClientConnInterface, q *request) (messages, error) {
+	var taken func()
+	if !q.stream.ClientStreams {
+		var err error
+		if taken, err = l.asked.wait(ctx, len(q.body)); err != nil {
+			return nil, err
+		}
+	}
 	var at peer.Peer
 	stream, err := rpc.NewStream(l.outgoing(ctx, q), q.stream, q.path, l.rawOptions(q, grpc.Peer(&at))...)
 	if err != nil {
+		if taken != nil {
+			taken()
+		}
 		return nil, l.lost(ctx, err, at.Addr != nil)
 	}
 	s := rawStream{stream, ctx, l}
@@ -98,7 +120,7 @@ func (l *Link) openRaw(ctx context.Context, rpc grpc.ClientConnInterface, q *req
 		return s, nil
 	}
 	// What goes wrong here is told by recv.
-	if s.send(mem.BufferSlice{mem.SliceBuffer(q.body)}) == nil {
+	if s.sendInRoom(mem.BufferSlice{mem.SliceBuffer(q.body)}, taken) == nil {
 		_ = s.closeSend()
 	}
 	return s, nil

@@ -26,6 +26,11 @@ var (
 	// and that goroutine asks, so single must be quick.
 	Single func(single func(method string) bool) any
 
+	// PerConn is a carpgrpc.ServerOption: with is told of each connection that the server
+	// takes, on any transport, and its context is the parent of those of its calls. It has
+	// nothing to do with calls on connections that a client lends, see Serve.
+	PerConn func(with func(context.Context) context.Context) any
+
 	// Caller is, in the context of a call that is being served, a client of whoever made
 	// the call, over the same connection. Its calls fail with Unavailable when that has
 	// ended. It may be kept for as long as one likes, and used from many goroutines.

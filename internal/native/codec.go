@@ -95,12 +95,13 @@ func encode(codec encoding.CodecV2, plain bool, comp encoding.Compressor, msg an
 		return p, nil
 	}
 	packed, err := compress(comp, p.data)
-	size := p.size
-	p.free()
 	if err != nil {
+		p.free()
 		return payload{}, status.Errorf(codes.Internal, "grpc: error while compressing: %v", err.Error())
 	}
-	return payload{data: packed, size: size, wire: len(packed), packed: true}, nil
+	// The message is held as long as its form that travels: who made it may count it.
+	p.data, p.wire, p.packed = packed, len(packed), true
+	return p, nil
 }
 
 func marshal(codec encoding.CodecV2, plain bool, msg any) (payload, error) {

@@ -1,6 +1,7 @@
 package native
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"strings"
@@ -33,6 +34,9 @@ type ServerConfig struct {
 	// goroutine. Nil is none.
 	Single func(method string) bool
 	Codec  encoding.CodecV2 // of all calls, whatever they ask for; or nil
+
+	// PerConn makes the context of a connection that is served; nil leaves it.
+	PerConn func(context.Context) context.Context
 
 	// Goroutine tells which methods are never run on the goroutine that reads. Nil is
 	// none.

@@ -70,6 +70,9 @@ func (s *conns) stop() (own map[*direct.Conn]<-chan struct{}, lent []*direct.Con
 // most before it sleeps. Serve returns at once.
 func (s *Server) Serve(link direct.Link, p *peer.Peer, spin time.Duration) {
 	h := s.newConnHandler(p)
+	if s.cfg.PerConn != nil {
+		h.ctx = s.cfg.PerConn(h.ctx)
+	}
 	h.ctx = connBegun(h.ctx, p, s.cfg.Stats, false)
 	conn, err := direct.New(link, direct.Options{Spin: spin, Handler: h, MaxHandlers: s.cfg.MaxHandlers})
 	if err != nil { // the link was closed already

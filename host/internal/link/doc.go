@@ -27,7 +27,7 @@
 //
 // where calls counts those in flight in both directions. A call from the peer is
 // in flight until its reply has been handed to the stream, so that one that reads
-// nothing is soon refused. A large payload is begun within the call's window, and gets
+// nothing is soon refused; how large the replies are that wait, package host bounds. A large payload is begun within the call's window, and gets
 // credit for the rest when it is wanted and the pool has room for all of it, first come
 // first served: payloads that are half there can't keep each other from being
 // completed, and streams that nobody reads hold no room. A peer that doesn't read

@@ -105,6 +105,9 @@ type Result struct {
 	Header    metadata.MD // what has not been sent with SendHeader
 	Trailer   metadata.MD
 	Payload   []byte // for a caller that doesn't take items; belongs to the link from then on
+	// Sent is called when all of the payload has been handed to the stream, or won't
+	// be; unless the link ends before. It must not wait. It may be nil.
+	Sent func()
 }
 
 // receiveCall takes a call from the peer. It is called with mu held.
@@ -178,7 +181,7 @@ func (l *Link) callContext(call *carpv1.Call) (context.Context, context.CancelFu
 // Reply ends the call. Only the first Reply has an effect. What has arrived and
 // was not received is dropped.
 func (c *Incoming) Reply(r Result) {
-	l := c.link
+	l, sent := c.link, r.Sent
 	if n := int64(len(r.Payload)); n > l.peerLimits.MaxPayload {
 		r = Result{Status: tooLarge("reply", n, l.peerLimits.MaxPayload)}
 	}
@@ -186,27 +189,34 @@ func (c *Incoming) Reply(r Result) {
 		r = Result{Status: status.Convert(tooMuchMetadata("reply", n, l.peerLimits.MaxMetadata))}
 	}
 	reply := encodeReply(r)
+	if sent == nil {
+		sent = func() {}
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !c.taken && c.request.held > 0 {
 		l.pool.free += c.request.held
 		l.admit()
 	}
-	l.answer(c, reply, r.Payload)
+	l.answer(c, reply, r.Payload, sent)
 }
 
 // answer sends the reply to a call. The call counts as in flight until the reply
 // has been sent: a peer that doesn't read gets no room for further calls. It is
 // called with mu held.
-func (l *Link) answer(c *Incoming, reply *carpv1.Reply, payload []byte) {
+func (l *Link) answer(c *Incoming, reply *carpv1.Reply, payload []byte, sent func()) {
 	if c.answered {
+		sent()
 		return
 	}
 	c.answered = true
 	c.cancel()
 	l.dropPayload(&c.flow)
 	l.dropInbox(&c.flow, io.EOF)
-	over := func() { delete(l.serving, c.id) }
+	over := func() {
+		delete(l.serving, c.id)
+		sent()
+	}
 	if reply.GetPayloadSize() == 0 {
 		l.queue(replyFrame(c.id, reply), over)
 		return
@@ -247,6 +257,6 @@ func (l *Link) receiveCancel(id uint64) {
 	c.cancel()
 	c.inbox.close(context.Canceled)
 	if !c.running {
-		l.answer(c, &carpv1.Reply{Code: uint32(codes.Canceled), Message: "the caller cancelled the call"}, nil)
+		l.answer(c, &carpv1.Reply{Code: uint32(codes.Canceled), Message: "the caller cancelled the call"}, nil, func() {})
 	}
 }
