@@ -2,7 +2,9 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"runtime/debug"
 
@@ -120,7 +122,23 @@ func (f *function) decode(c *call, codec args.Codec) (bind.Args, error) {
 	if err != nil {
 		return bind.Args{}, bindError(c.path, err)
 	}
+	if w, ok := c.wire.(interface{ streaming() bool }); ok && w.streaming() && !f.sig.TakesStream() {
+		return a, c.endOfRequests()
+	}
 	return a, nil
+}
+
+// endOfRequests refuses what a caller streams to a function that takes one message.
+func (c *call) endOfRequests() error {
+	msg, err := c.receive()
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	if err == nil {
+		msg.Free()
+		err = hostErrorAs(exceptionBind, codes.InvalidArgument, "%s takes no stream of values, and the caller sends one", pathName(c.path))
+	}
+	return err
 }
 
 // call runs the function.

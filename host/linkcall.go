@@ -33,6 +33,9 @@ func (w *linkWire) flags() callFlags {
 	return callFlags{oneWay: w.in.OneWay(), instance: w.in.Instance(), stray: w.stray}
 }
 
+// streaming tells whether the caller sends any number of messages.
+func (w *linkWire) streaming() bool { return w.in.Streaming() }
+
 // via tells the dispatcher which link the call came over.
 func (w *linkWire) via() *Link { return w.link }
 

@@ -139,3 +139,17 @@ def test_deadline(client: Client) -> None:
 def test_large(client: Client) -> None:
     data = bytes(LARGE)
     assert client.dynamic("msgpack", "/echo/call", data) == data
+
+
+@pytest.mark.parametrize("codec", ("msgpack", "json"))
+def test_plain_streams(client: Client, codec: str) -> None:
+    """Go functions that take and give streams of values."""
+    encode = msgpack.packb if codec == "msgpack" else lambda value: json.dumps(value).encode()
+    decode = msgpack.unpackb if codec == "msgpack" else json.loads
+    numbers = [encode(n) for n in range(1, 100)]
+    summed = client.call("/Numbers/Sum", encode([2]), *numbers, carp_codec=codec)
+    assert [decode(reply) for reply in summed.replies] == [9900]
+    counted = client.call("/Numbers/Count", encode([3]), carp_codec=codec)
+    assert [decode(reply) for reply in counted.replies] == [0, 1, 2]
+    doubled = client.call("/Numbers/Double", encode([]), *numbers, carp_codec=codec)
+    assert [decode(reply) for reply in doubled.replies] == list(range(2, 200, 2))

@@ -132,3 +132,15 @@ def test_large(grpcurl: Grpcurl) -> None:
     options = ("-max-msg-sz", str(64 << 20), "-d", "@")
     printed = grpcurl.run(f"{GREETER}/Greet", options=options, stdin=json.dumps({"name": "n" * LARGE}))
     assert json.loads(printed)["text"] == f"Hello, {'n' * LARGE}!"
+
+
+def test_plain_streams(grpcurl: Grpcurl) -> None:
+    """Go functions that take and give streams of values, the first with the other arguments."""
+    assert "rpc Sum ( stream " in grpcurl.run("describe", "Numbers.Sum")
+    requests = '{"arg0": "2", "arg1": "1"} {"arg1": "2"}'
+    printed = grpcurl.run("Numbers/Sum", options=("-d", "@"), stdin=requests)
+    assert json.loads(printed) == {"result": "6"}
+    printed = grpcurl.run("Numbers/Double", options=("-d", "@"), stdin='{"arg0": "1"} {"arg0": "2"}')
+    assert "".join(printed.split()) == '{"result":"2"}{"result":"4"}'
+    printed = grpcurl.run("Numbers/Count", options=("-d", '{"arg0": "2"}'))
+    assert "".join(printed.split()) == '{"result":"0"}{"result":"1"}'

@@ -51,6 +51,9 @@ func (c *Incoming) Metadata() metadata.MD { return c.metadata }
 // any number of them. Otherwise there is one, in the Result.
 func (c *Incoming) TakesItems() bool { return c.head.GetTakesItems() }
 
+// Streaming reports whether the caller sends its request as items.
+func (c *Incoming) Streaming() bool { return c.head.GetStreaming() }
+
 // Recv returns the next request message, or io.EOF after the last.
 func (c *Incoming) Recv() (Message, error) {
 	if !c.head.GetStreaming() {

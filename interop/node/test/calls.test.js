@@ -120,6 +120,37 @@ function dynamicTests(codec, target) {
     await call(client, 'waiting.Ended', [], options);
   });
 
+  test(`${codec}: streams of plain Go functions`, async (t) => {
+    const client = connect(t, target());
+    const { encode, decode, encodeArguments = encode, decodeResult = decode } = codecs[codec];
+    const value = (n) => Buffer.from(encode(n));
+    const args = (list) => Buffer.from(encodeArguments(list));
+    const raw = (body) => body;
+    const metadata = new grpc.Metadata();
+    metadata.set('carp-codec', codec);
+    const deadline = { deadline: Date.now() + PATIENCE };
+    const sum = await new Promise((resolve, reject) => {
+      const talk = client.makeClientStreamRequest('/Numbers/Sum', raw, raw, metadata, deadline,
+        (error, reply) => (error ? reject(error) : resolve(reply)));
+      for (const body of [args([2n]), value(1n), value(2n)]) talk.write(body);
+      talk.end();
+    });
+    assert.equal(decodeResult(sum), 6n);
+    const talk = client.makeBidiStreamRequest('/Numbers/Double', raw, raw, metadata, deadline);
+    const replies = talk[Symbol.asyncIterator]();
+    talk.write(args([]));
+    for (let n = 1n; n < 100n; n++) {
+      talk.write(value(n));
+      assert.equal(decode((await replies.next()).value), 2n * n);
+    }
+    talk.end();
+    assert.equal((await replies.next()).done, true);
+    const counted = [];
+    const stream = client.makeServerStreamRequest('/Numbers/Count', raw, raw, args([3n]), metadata, deadline);
+    for await (const body of stream) counted.push(decode(body));
+    assert.deepEqual(counted, [0n, 1n, 2n]);
+  });
+
   test(`${codec}: metadata`, async (t) => {
     const client = connect(t, target());
     let header;

@@ -13,7 +13,10 @@ A program that also exports functions, for the host to call, opens a `Link`:
         link.export(resize)
         link.wait()
 
-`link.Log.Follow.stream("app")` iterates over what a function gives one by one.
+`link.Log.Follow.stream("app")` iterates over what a function gives one by one, and
+`link.Stats.Sum(iter(numbers))` sends an iterator's values one by one, to a function that takes a stream
+as its last argument. An exported generator function gives a stream, and one whose last parameter is
+annotated as `Iterator` or `AsyncIterator` takes one.
 
 `AioClient` and `AioLink` are the same for asyncio. In a served function, `current()` tells about
 the call.

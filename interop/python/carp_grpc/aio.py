@@ -14,6 +14,7 @@ from . import errors, references
 from .connection import Connection, Started
 from .names import Name, path
 from .link import AioLinkFunction, AioLinkStream
+from .link.requests import given
 from .options import TYPED, Changes, Options
 from .typed import TypedCodec
 
@@ -157,6 +158,9 @@ class AioFunction(Name[AioClient]):
         codec = connection.codec(where, options) or await owner._typed(where, options)
         if isinstance(codec, TypedCodec) and codec.kind != "unary_unary":
             return await self._stream(where, codec, codec.requests(args, kwargs))
+        if given(args) and options.codec != TYPED:
+            function = AioLinkFunction(owner._open_session(), self._name, options)
+            return await function(*args, **kwargs)
         if owner._session is not None and options.codec != TYPED:
             return await owner._session._invoke(where, options, args, kwargs)
         try:

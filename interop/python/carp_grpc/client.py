@@ -13,6 +13,7 @@ from . import errors, references
 from .connection import Connection, Started
 from .names import Name, path
 from .link import LinkFunction, LinkStream
+from .link.requests import given
 from .options import TYPED, Changes, Options
 from .typed import TypedCodec
 
@@ -155,6 +156,8 @@ class Function(Name[Client]):
         codec = owner._codec(where, options)
         if isinstance(codec, TypedCodec) and codec.kind != "unary_unary":
             return self._stream(where, codec, codec.requests(args, kwargs))
+        if given(args) and options.codec != TYPED:
+            return LinkFunction(owner._open_session(), self._name, options)(*args, **kwargs)
         if owner._session is not None and options.codec != TYPED:
             return owner._session._invoke(where, options, args, kwargs)
         try:

@@ -6,7 +6,8 @@ datetime or `Timestamp` for a google.protobuf.Timestamp, a timedelta for a Durat
 that travels for a carp.v1.Value, and what `carp_grpc.values` lists for the other messages of
 carp.v1. Positional arguments that are left over go into the last field, if it is repeated. A
 request message itself may be the only argument. A method that takes a stream has one argument,
-an iterable whose elements are request messages, dicts of fields, or the value of the only field.
+an iterable whose elements are request messages, dicts of fields, or the value of the only field; a
+plain function that takes one has it as its last argument, an iterable of values.
 
 A reply that a host synthesized for a plain function becomes its result, with dicts for messages.
 A reply of any other type is returned as the message that it is.
@@ -16,7 +17,8 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf import descriptor_pb2
@@ -68,9 +70,21 @@ class TypedCodec:
         """
         if not self.takes_stream:
             return self.encode_arguments(args, kwargs)
+        if self._method.input_type.full_name.startswith(_SYNTHESIZED):
+            return self._plain_requests(args, kwargs)
         if len(args) != 1 or kwargs:
             raise TypeError(f"{self._method.full_name} takes one argument, a stream of requests")
         return args[0]
+
+    def _plain_requests(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """The requests of a plain function: one with the arguments, and one for each value."""
+        values: Any = args[-1] if args else None
+        if not hasattr(values, "__iter__") and not hasattr(values, "__aiter__"):
+            raise TypeError(f"the last argument of {self._method.full_name} is a stream of values")
+        first, name = self._message(args[:-1], kwargs), self._parameters[-1].name
+        if hasattr(values, "__aiter__"):
+            return _following(first, name, values)
+        return itertools.chain((first,), ({name: value} for value in values))
 
     def encode_item(self, item: Any) -> bytes:
         """The body of one request of a stream: a message, a dict, or else its only argument."""
@@ -82,10 +96,13 @@ class TypedCodec:
         """The body of a request. Raises EncodeError, and TypeError as Python does for calls."""
         if len(args) == 1 and not kwargs and _is_a(args[0], self._method.input_type):
             return bytes(args[0].SerializeToString())
+        return bytes(self._message(args, kwargs).SerializeToString())
+
+    def _message(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Message:
         message = self._request()
         for name, value in self._bind(args, kwargs).items():
             _set(message, self._method.input_type.fields_by_name[name], value)
-        return bytes(message.SerializeToString())
+        return message
 
     def decode_result(self, body: bytes) -> Any:
         """The result in the body of a reply. Raises DecodeError."""
@@ -124,6 +141,12 @@ class TypedCodec:
         if len(args) == count and isinstance(args[-1], (list, tuple)):
             return args
         return [*args[: count - 1], list(args[count - 1 :])]
+
+
+async def _following(first: Message, name: str, values: Any) -> AsyncIterator[Any]:
+    yield first
+    async for value in values:
+        yield {name: value}
 
 
 def streams(method: MethodDescriptor) -> tuple[bool, bool]:

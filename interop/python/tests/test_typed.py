@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import itertools
 import queue
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -144,3 +145,28 @@ async def test_streams_aio(gohost: GoHost) -> None:
         async with await greeter.GreetAll(endless()) as replies:
             assert (await anext(replies)).text == "Hello, Ann!"
         await client.waiting.Ended()
+
+
+def test_streams_of_plain_functions(client: Client) -> None:
+    numbers = client.Numbers
+    assert numbers.Sum(2, iter([1, 2, 3])) == 12
+    assert numbers.Sum(2, []) == 0
+    assert list(numbers.Count(3)) == [0, 1, 2]
+    with numbers.Double(itertools.count(1)) as doubles:
+        assert list(itertools.islice(doubles, 3)) == [2, 4, 6]
+    assert numbers.First([{"a": 1}]) == {"a": 1}
+    with pytest.raises(TypeError, match="a stream of values"):
+        numbers.Sum(2)
+    with pytest.raises(EncodeError, match="want an int"):
+        numbers.Sum("2", [1])
+
+
+async def test_streams_of_plain_functions_aio(gohost: GoHost) -> None:
+    async def values() -> AsyncIterator[int]:
+        yield 1
+        yield 2
+
+    async with AioClient(gohost.unix, codec="proto", timeout=30.0) as client:
+        assert await client.Numbers.Sum(2, values()) == 6
+        assert await client.Numbers.Sum(2, [1]) == 2
+        assert [n async for n in await client.Numbers.Double(values())] == [2, 4]

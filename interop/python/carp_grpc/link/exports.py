@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
 import types
+import typing
+from collections import abc
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -27,13 +30,19 @@ class Function:
     takes_stream: bool = False  # its argument is an iterator of request messages
     gives_stream: bool = False  # what it returns is an iterator of reply messages
     instance: bool = False  # it is a method, and its object comes with the call
+    values: str = ""  # the parameter that takes a stream of plain values
 
     @classmethod
     def of(cls, call: Callable[..., Any]) -> Function:
-        """The function of a callable, examined once. A generator function gives a stream."""
+        """The function of a callable, examined once.
+
+        A generator function gives a stream; a last parameter annotated as Iterator or AsyncIterator
+        takes one.
+        """
         is_async = inspect.iscoroutinefunction(call) or inspect.isasyncgenfunction(call)
         gives = inspect.isgeneratorfunction(call) or inspect.isasyncgenfunction(call)
-        return cls(call, _signature(call), is_async, gives_stream=gives)
+        signature = _signature(call)
+        return cls(call, signature, is_async, gives_stream=gives, values=_values(signature))
 
     @classmethod
     def of_service(cls, call: Callable[..., Any], method: MethodDescriptor) -> Function:
@@ -147,7 +156,7 @@ class Registry:
                     )
                 export.methods.add(
                     name=path.rpartition("/")[2],
-                    client_streaming=function.takes_stream,
+                    client_streaming=function.takes_stream or bool(function.values),
                     server_streaming=function.gives_stream,
                     instance=function.instance,
                 )
@@ -249,6 +258,27 @@ def _methods(thing: object, name: str) -> tuple[dict[str, Function], dict[str, s
         else:
             methods[f"/{name}/{attribute}"] = Function.of(getattr(thing, attribute))
     return methods, skipped
+
+
+_ITERATOR = re.compile(r"([\w.]+\.)?(Async)?Iterator(\[.*)?")
+
+
+def _values(signature: inspect.Signature | None) -> str:
+    """The parameter of a function that is an iterator of values, or ""."""
+    parameters = list(signature.parameters.values()) if signature else []
+    if not parameters or parameters[-1].kind in (
+        inspect.Parameter.VAR_POSITIONAL,
+        inspect.Parameter.VAR_KEYWORD,
+        inspect.Parameter.POSITIONAL_ONLY,
+    ):
+        return ""
+    annotation: Any = parameters[-1].annotation
+    if isinstance(annotation, str):
+        found = _ITERATOR.fullmatch(annotation) is not None
+    else:
+        iterators = (abc.Iterator, abc.AsyncIterator)
+        found = annotation in iterators or typing.get_origin(annotation) in iterators
+    return parameters[-1].name if found else ""
 
 
 def _signature(call: Callable[..., Any]) -> inspect.Signature | None:

@@ -12,6 +12,7 @@ import grpc
 
 from .. import codecs
 from ..names import Name, path
+from . import requests
 from .messages import Outgoing
 from .sessions import time_left
 
@@ -31,12 +32,18 @@ class LinkFunction(Name[Any]):
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call it over the link and wait for the result.
 
+        If the last argument is an iterator, its values are a stream of the function's: a thread
+        sends them one by one, as fast as they are taken. When the call ends before they do, the
+        iterator is closed, if it has a `close`. What it raises, the call raises.
+
         Raises:
             RemoteExecutionError: the call did not end with a result, for whatever reason.
             EncodeError: an argument cannot travel.
             DecodeError: the result is malformed.
             RuntimeError: an event loop runs in this thread, which waiting would block.
         """
+        if requests.given(args):
+            return requests.call(self._owner, path(self._name), self._options, args, kwargs)
         return self._owner._invoke(path(self._name), self._options, args, kwargs)
 
     def stream(self, /, *args: Any, **kwargs: Any) -> LinkStream:
@@ -44,9 +51,18 @@ class LinkFunction(Name[Any]):
 
         It raises as calling does, when the call is made or while the values come.
         """
-        request = self._owner._core.request(path(self._name), self._options, args, kwargs)
+        owner, options = self._owner, self._options
+        stream: LinkStream
+        if not requests.given(args):
+            request = owner._core.request(path(self._name), options, args, kwargs)
+            request.takes_items = True
+            stream = owner._open_stream(request, options)
+            return stream
+        requests.check_values(args)
+        request, first = requests.prepare(owner, path(self._name), options, args, kwargs)
         request.takes_items = True
-        stream: LinkStream = self._owner._open_stream(request, self._options)
+        stream = owner._open_stream(request, options)
+        requests.feed(owner, stream._session, stream._call, first, args[-1])
         return stream
 
 
@@ -58,18 +74,30 @@ class AioLinkFunction(Name[Any]):
     async def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call it over the link; awaiting gives the result.
 
+        As `LinkFunction` does, it streams an iterator; here, it may be an asynchronous one.
+
         Raises:
             RemoteExecutionError: the call did not end with a result, for whatever reason.
             EncodeError: an argument cannot travel.
             DecodeError: the result is malformed.
         """
+        if requests.given(args):
+            return await requests.acall(self._owner, path(self._name), self._options, args, kwargs)
         return await self._owner._invoke(path(self._name), self._options, args, kwargs)
 
     async def stream(self, /, *args: Any, **kwargs: Any) -> AioLinkStream:
         """Call a function that gives a stream; awaiting gives an asynchronous iterator."""
-        request = self._owner._core.request(path(self._name), self._options, args, kwargs)
+        owner, options = self._owner, self._options
+        stream: AioLinkStream
+        if not requests.given(args):
+            request = owner._core.request(path(self._name), options, args, kwargs)
+            request.takes_items = True
+            stream = await owner._open_stream(request, options)
+            return stream
+        request, first = requests.prepare(owner, path(self._name), options, args, kwargs)
         request.takes_items = True
-        stream: AioLinkStream = await self._owner._open_stream(request, self._options)
+        stream = await owner._open_stream(request, options)
+        stream._feeding = requests.afeed(owner, stream._session, stream._call, first, args[-1])
         return stream
 
 
@@ -188,6 +216,7 @@ class AioLinkStream(_Stream):
         cancel = functools.partial(link._cancel, session, call)
         self._dropped = weakref.finalize(self, _call_soon, link._loop, cancel)
         self._dropped.atexit = False
+        self._feeding: asyncio.Task[None] | None = None  # what sends the caller's values
 
     def __aiter__(self) -> Self:
         return self
@@ -226,6 +255,8 @@ class AioLinkStream(_Stream):
         if not self._over:
             self._ended()
             self._dropped.detach()
+            if self._feeding is not None:
+                self._feeding.cancel()
             self._link._cancel(self._session, self._call)
 
     async def __aenter__(self) -> Self:

@@ -102,6 +102,7 @@ class Outgoing:
     takes_items: bool = False
     failure: Response | None = None  # what this end makes of the call, whatever the peer says
     started: bool = False  # its frame has been taken
+    cancelled: bool = False  # this end has given it up
     stir: Callable[[], None] | None = None  # told that something of the call has come
 
 

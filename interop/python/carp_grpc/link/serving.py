@@ -127,6 +127,10 @@ def bind(
         kwargs: dict[str, Any] = {}
         if not function.takes_stream:
             args, kwargs = passing.decode(codec.decode_arguments, request.payload)
+        if function.values:
+            if function.values in kwargs:
+                raise TypeError(f"argument {function.values!r} is a stream of values")
+            kwargs[function.values] = messages
         function.check(args, kwargs)
     except (errors.DecodeError, TypeError) as error:
         return Response(_Code.INVALID_ARGUMENT, f"{path}: {error}", BIND_ERROR)

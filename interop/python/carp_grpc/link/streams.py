@@ -8,6 +8,7 @@ other end stops it, in bounded memory.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,7 +17,7 @@ import grpc
 
 from .. import context, errors
 from .messages import Incoming, Refused, Response
-from .serving import Bound
+from .serving import BIND_ERROR, Bound
 from .wire import Wire
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ class _Messages:
         if self._only:
             self._only = False
             self._call.flow.ended = True
-            return self._call.request.payload
+            if not self.bound.function.values:
+                return self._call.request.payload
         self._check()
         data = self._wire.next_item(self._call)
         if data is None and self._call.flow.ended:
@@ -70,7 +72,27 @@ class _Messages:
         return errors.of_code(code)(text, code=code, method=self._call.request.method)
 
     def _decoded(self, data: bytes) -> Any:
-        return self.bound.codec.decode_arguments(data)[0][0]
+        if not self.bound.function.values:
+            return self.bound.codec.decode_arguments(data)[0][0]
+        try:
+            return self.bound.passing.decode(self.bound.codec.decode_item, data)
+        except errors.DecodeError as error:
+            path, name = self._call.request.method, self.bound.function.values
+            raise _misfit(f"{path}: argument {name!r}: a value of the stream: {error}") from error
+
+    def one_message(self) -> bool:
+        """Whether the function takes one message of a caller that may send more."""
+        function = self.bound.function
+        return self._call.request.streaming and not (function.takes_stream or function.values)
+
+    def _surplus(self) -> BaseException:
+        path = self._call.request.method
+        return _misfit(f"{path} takes no stream of values, and the caller sends one")
+
+
+def _misfit(text: str) -> BaseException:
+    code = grpc.StatusCode.INVALID_ARGUMENT
+    return errors.of_code(code)(text, code=code, name=BIND_ERROR)
 
 
 class ThreadMessages(_Messages):
@@ -89,6 +111,17 @@ class ThreadMessages(_Messages):
                 self._wait()
             self._session.send_new()
             return data
+
+    def check_end(self) -> None:
+        """Refuse a stream for a function that takes none."""
+        if self.one_message():
+            with contextlib.suppress(EOFError):
+                self.first()
+                raise self._surplus()
+
+    async def acheck_end(self) -> None:
+        """`check_end`, for a coroutine with a loop of its own."""
+        self.check_end()
 
     def __iter__(self) -> Self:
         return self
@@ -149,6 +182,13 @@ class TaskMessages(_Messages):
         self._session.more.set()  # there may be credit to give
         return data
 
+    async def acheck_end(self) -> None:
+        """Refuse a stream for a function that takes none."""
+        if self.one_message():
+            with contextlib.suppress(EOFError):
+                await self.first()
+                raise self._surplus()
+
     def __aiter__(self) -> Self:
         return self
 
@@ -186,6 +226,11 @@ class BridgedMessages:
     def _run(self, work: Coroutine[Any, Any, _T]) -> _T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
+    def check_end(self) -> None:
+        """As ThreadMessages.check_end."""
+        if self._messages.one_message():
+            self._run(self._messages.acheck_end())
+
     def __iter__(self) -> Self:
         return self
 
@@ -222,6 +267,7 @@ def run(bound: Bound, messages: ThreadMessages | BridgedMessages) -> Response:
 
 
 def _outcome(bound: Bound, messages: ThreadMessages | BridgedMessages) -> Response:
+    messages.check_end()
     result = bound.function.call(*bound.args, **bound.kwargs)
     if bound.function.gives_stream:
         try:
@@ -254,6 +300,7 @@ async def arun(bound: Bound, messages: ThreadMessages | TaskMessages) -> Respons
 
 
 async def _aoutcome(bound: Bound, messages: ThreadMessages | TaskMessages) -> Response:
+    await messages.acheck_end()
     result = bound.function.call(*bound.args, **bound.kwargs)
     if bound.function.gives_stream:
         try:

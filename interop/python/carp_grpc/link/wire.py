@@ -172,6 +172,7 @@ class Wire:
     def cancel(self, call: Outgoing) -> None:
         """Give up a call to the peer. It is in flight until the peer has answered all the same."""
         self._inbox.drop(call.flow)
+        call.cancelled = True
         if self.calls.get(call.flow.id) is not call:
             return
         self._outbox.drop_payload(call.flow)

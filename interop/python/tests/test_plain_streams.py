@@ -1,0 +1,108 @@
+"""Streams of plain Go functions from clients that know nothing of carp: grpcio and grpclib."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import grpc
+import grpc.aio
+import grpclib.client
+import msgpack
+import pytest
+from conftest import GoHost
+from test_grpclib import open_channel
+
+PATIENCE = 60.0
+Pack = Callable[[Any], bytes]
+# The bodies of arguments, of one value, and what a reply's stands for, by codec.
+CODECS: dict[str, tuple[Pack, Pack, Callable[[bytes], Any]]] = {
+    "msgpack": (msgpack.packb, msgpack.packb, msgpack.unpackb),
+    "json": (
+        lambda arguments: json.dumps(arguments).encode(),
+        lambda value: json.dumps(value).encode(),
+        json.loads,
+    ),
+    # Of small ints: the arguments are the first fields, the stream is the one after them.
+    "proto": (
+        lambda arguments: bytes(itertools.chain(*((8 * i, n) for i, n in enumerate(arguments, 1)))),
+        lambda value: bytes((0x10, value)),
+        lambda body: body[1],
+    ),
+}
+
+
+@pytest.fixture(params=("unix", "tcp", "abstract"))
+def channel(request: pytest.FixtureRequest, gohost: GoHost) -> Iterator[grpc.Channel]:
+    target = gohost.target(request.param).replace("tcp://", "")
+    with grpc.insecure_channel(target) as channel:
+        yield channel
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_grpcio(channel: grpc.Channel, codec: str) -> None:
+    pack, item, unpack = CODECS[codec]
+    options: dict[str, Any] = {"metadata": (("carp-codec", codec),), "timeout": PATIENCE}
+    add: Any = channel.stream_unary("/Numbers/Sum")
+    assert unpack(add(iter([pack([2]), item(1), item(2)]), **options)) == 6
+    count: Any = channel.unary_stream("/Numbers/Count")
+    assert [unpack(body) for body in count(pack([4]), **options)][1:] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("codec", ("msgpack", "json"))
+def test_grpcio_both_ways(channel: grpc.Channel, codec: str) -> None:
+    pack, item, unpack = CODECS[codec]
+    options: dict[str, Any] = {"metadata": (("carp-codec", codec),), "timeout": PATIENCE}
+    endless = itertools.chain([pack([])], map(item, itertools.count(1)))
+    double: Any = channel.stream_stream("/Numbers/Double")
+    replies = double(endless, **options)
+    assert [unpack(body) for body in itertools.islice(replies, 100)] == list(range(2, 202, 2))
+    replies.cancel()
+    # The function has what it wants before the client has said all.
+    endless = itertools.chain([pack([])], map(item, itertools.count(1)))
+    first: Any = channel.stream_unary("/Numbers/First")
+    assert unpack(first(endless, **options)) == 1
+    with pytest.raises(grpc.RpcError) as caught:
+        add: Any = channel.stream_unary("/Numbers/Sum")
+        add(iter([pack([2]), item("text")]), **options)
+    error: Any = caught.value
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "a value of the stream" in error.details()
+
+
+async def test_grpcio_aio(gohost: GoHost) -> None:
+    options: dict[str, Any] = {"metadata": (("carp-codec", "msgpack"),), "timeout": PATIENCE}
+    async with grpc.aio.insecure_channel(gohost.unix) as channel:
+        add: Any = channel.stream_unary("/Numbers/Sum")
+        assert await add(map(msgpack.packb, ([2], 1, 2)), **options) == msgpack.packb(6)
+        double: Any = channel.stream_stream("/Numbers/Double")(**options)
+        await double.write(msgpack.packb([]))
+        for n in range(1, 100):
+            await double.write(msgpack.packb(n))
+            assert await double.read() == msgpack.packb(2 * n)
+        await double.done_writing()
+        assert await double.read() is grpc.aio.EOF
+
+
+@pytest.fixture(params=("unix", "tcp"))
+async def grpclib_channel(request: pytest.FixtureRequest, gohost: GoHost) -> AsyncIterator[Any]:
+    channel = open_channel(gohost, request.param, "msgpack")
+    yield channel
+    channel.close()
+
+
+async def test_grpclib(grpclib_channel: Any) -> None:
+    add = grpclib.client.StreamUnaryMethod(grpclib_channel, "/Numbers/Sum", object, object)
+    assert await add([[2], 1, 2], timeout=PATIENCE) == 6
+    double = grpclib.client.StreamStreamMethod(grpclib_channel, "/Numbers/Double", object, object)
+    async with double.open(timeout=PATIENCE) as stream:
+        await stream.send_message([])
+        for n in range(1, 100):
+            await stream.send_message(n)
+            assert await stream.recv_message() == 2 * n
+        await stream.end()
+        assert await stream.recv_message() is None
+    count = grpclib.client.UnaryStreamMethod(grpclib_channel, "/Numbers/Count", object, object)
+    assert await count([3], timeout=PATIENCE) == [0, 1, 2]
