@@ -1,6 +1,8 @@
 package carpgrpc_test
 
 import (
+	"context"
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,9 +25,17 @@ func TestForeignCallOptions(t *testing.T) {
 	leak.Check(t)
 	lis, target := direct(t)
 	serveHandlers(t, handlers{}, lis)
-	_, c := directClient(t, target)
+	var passed []grpc.CallOption
+	_, c := directClient(t, target, carpgrpc.WithUnaryInterceptor(
+		func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+			passed = opts
+			return next(ctx, method, req, reply, cc, opts...)
+		}))
 	if err := unary(t.Context(), c, 10, foreign{}); err != nil {
 		t.Error(err)
+	}
+	if !slices.Contains(passed, grpc.CallOption(foreign{})) {
+		t.Errorf("the interceptor was given %v, want the option", passed)
 	}
 	compressors := experimental.AcceptCompressors("gzip")
 	err := unary(t.Context(), c, 10, compressors)

@@ -97,7 +97,7 @@ func serve(c *testproc.Child) error {
 
 // call runs one case as a client.
 func call(c *testproc.Child) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	cc, err := upstream.NewClient(c.Args[0], c.Args[1])
 	if err != nil {

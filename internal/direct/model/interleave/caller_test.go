@@ -93,6 +93,13 @@ func (panics) Err() error { panic(errMine) }
 
 var errMine = errors.New("mine")
 
+// mine recovers from that, and from nothing else.
+func mine() {
+	if p := recover(); p != nil && p != errMine {
+		panic(p)
+	}
+}
+
 // TestLeaderPanics: it comes across frames for others while it leads, and what it runs of a
 // user's panics.
 func TestLeaderPanics(t *testing.T) {
@@ -101,11 +108,7 @@ func TestLeaderPanics(t *testing.T) {
 		a, b, c := w.open(), w.open(), w.open()
 		s.Daemon("door", w.c.AttendAsleep)
 		s.Go("A", func() {
-			defer func() {
-				if p := recover(); p != nil && p != errMine {
-					panic(p)
-				}
-			}()
+			defer mine()
 			answered(panics{background}, a)
 		})
 		s.Go("B", func() {
@@ -116,6 +119,27 @@ func TestLeaderPanics(t *testing.T) {
 			w.peer.PutTrailer(b)
 			w.peer.PutTrailer(c)
 			w.peer.PutTrailer(a)
+		})
+	})
+}
+
+// TestFollowerPanics: A's answer comes first, so it hands the lead to one of the others; what
+// is run of B's user panics when it has been chosen.
+func TestFollowerPanics(t *testing.T) {
+	sample(t, func(s *explore.Schedule) {
+		w := newWorld(direct.Options{})
+		a, b, c := w.open(), w.open(), w.open()
+		s.Daemon("door", w.c.AttendAsleep)
+		s.Go("A", func() { answered(background, a) })
+		s.Go("B", func() {
+			defer mine()
+			answered(panics{background}, b)
+		})
+		s.Go("C", func() { answered(background, c) })
+		s.Go("peer", func() {
+			w.peer.PutTrailer(a)
+			w.peer.PutTrailer(c)
+			w.peer.PutTrailer(b)
 		})
 	})
 }
