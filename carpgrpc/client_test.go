@@ -253,6 +253,32 @@ func TestConnectParams(t *testing.T) {
 	}
 }
 
+// A short backoff does not make attempts to connect short: one to a server that is slow to
+// answer goes on, over each transport.
+func TestShortBackoffLeavesTimeToConnect(t *testing.T) {
+	for name, target := range targets(t) {
+		for kind, opts := range map[string][]carpgrpc.ClientOption{
+			"by default": nil, "opaque": {carpgrpc.WithDialOptions(grpc.EmptyDialOption{})},
+		} {
+			t.Run(name+"/"+kind, func(t *testing.T) {
+				leak.Check(t)
+				lis := listen(t, target) // its backlog takes connections, and nobody answers
+				cc := newClient(t, dialer.TargetOf(lis.Addr()), append(opts, carpgrpc.WithConnectParams(grpc.ConnectParams{
+					Backoff: backoff.Config{BaseDelay: time.Millisecond, Multiplier: 1, MaxDelay: time.Millisecond},
+				}))...)
+				cc.Connect()
+				awaitState(t, cc, connectivity.Connecting)
+				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+				defer cancel()
+				if cc.WaitForStateChange(ctx, connectivity.Connecting) {
+					t.Errorf("the client is %v before the server could answer", cc.GetState())
+				}
+				lis.Close()
+			})
+		}
+	}
+}
+
 func TestIdleTimeout(t *testing.T) {
 	forEachTarget(t, func(t *testing.T, lis net.Listener) {
 		t.Helper()

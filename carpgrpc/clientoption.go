@@ -81,9 +81,17 @@ func WithUserAgent(agent string) ClientOption {
 	return clientOption(func(c *clientConfig) { c.userAgent = agent })
 }
 
+// minConnectTimeout is gRPC's default.
+const minConnectTimeout = 20 * time.Second
+
 // WithConnectParams sets the backoff between attempts to connect, and how long one
-// may take at least. The default is grpc-go's: 1 s, growing by 1.6 up to 120 s.
+// may take at least. The default is grpc-go's: 1 s, growing by 1.6 up to 120 s, and 20 s
+// for an attempt. These are the default also where p.MinConnectTimeout is zero: in grpc-go
+// an attempt would have no longer than the backoff before the next one then.
 func WithConnectParams(p grpc.ConnectParams) ClientOption {
+	if p.MinConnectTimeout == 0 {
+		p.MinConnectTimeout = minConnectTimeout
+	}
 	return clientOption(func(c *clientConfig) { c.connectParams = &p })
 }
 

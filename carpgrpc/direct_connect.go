@@ -78,11 +78,10 @@ func (c *clientConfig) backoff() backoff.Config {
 
 // connectTimeout is how long an attempt to connect may take at least.
 func (c *clientConfig) connectTimeout() time.Duration {
-	const least = 20 * time.Second // gRPC's default
-	if c.connectParams != nil && c.connectParams.MinConnectTimeout > 0 {
+	if c.connectParams != nil {
 		return c.connectParams.MinConnectTimeout
 	}
-	return least
+	return minConnectTimeout
 }
 
 // attempt connects once.

@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/connectivity"
+
+	"github.com/carp-rpc/carp-go/carpgrpc"
 	"github.com/carp-rpc/carp-go/dialer"
 	"github.com/carp-rpc/carp-go/internal/leak"
 	"github.com/carp-rpc/carp-go/internal/testproc"
@@ -40,7 +43,11 @@ func TestCases(t *testing.T) {
 				for _, client := range []string{upstream.Stock, upstream.Ours} {
 					for _, name := range upstream.Cases() {
 						t.Run(client+"/"+name, func(t *testing.T) {
-							if err := testproc.Start(t, "call", client, target, name).Wait(); err != nil {
+							want := carpgrpc.HTTP2
+							if kind == "shm" && server == upstream.Ours && client == upstream.Ours {
+								want = carpgrpc.Direct
+							}
+							if err := testproc.Start(t, "call", client, target, name, string(want)).Wait(); err != nil {
 								t.Errorf("%s fails: %v", name, err)
 							}
 						})
@@ -63,7 +70,7 @@ func TestFailureShows(t *testing.T) {
 		case "cancel_after_begin", "timeout_on_sleeping_server":
 			continue // may give up before they learn that nothing is there
 		}
-		if err := testproc.Start(t, "call", upstream.Stock, target, name).Wait(); err == nil {
+		if err := testproc.Start(t, "call", upstream.Stock, target, name, "").Wait(); err == nil {
 			t.Errorf("%s passes without a server", name)
 		}
 	}
@@ -104,5 +111,16 @@ func call(c *testproc.Child) error {
 		return err
 	}
 	defer cc.Close()
+	if ours, ok := cc.(*carpgrpc.ClientConn); ok {
+		ours.Connect()
+		for state := ours.GetState(); state != connectivity.Ready; state = ours.GetState() {
+			if !ours.WaitForStateChange(ctx, state) {
+				return fmt.Errorf("the client stays %v", state)
+			}
+		}
+		if got := string(ours.Transport()); got != c.Args[3] {
+			return fmt.Errorf("the transport is %q, want %q", got, c.Args[3])
+		}
+	}
 	return upstream.RunCase(ctx, c.Args[2], cc)
 }
