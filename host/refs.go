@@ -256,6 +256,9 @@ func (f *function) reference(c *call, p *bind.Param, ref *value.Ref) (reflect.Va
 	if p.Callback == nil {
 		return from.arrive(ref, p.Go)
 	}
+	if ref.Host != "" && from.link != nil {
+		return from.ownCallback(ref, p)
+	}
 	r := &required{host: c.host, sig: p.Callback, path: callbackPath, cfg: c.host.config.call}
 	codec, err := r.codecNamed(c.codec)
 	if err != nil {
@@ -268,6 +271,25 @@ func (f *function) reference(c *call, p *bind.Param, ref *value.Ref) (reflect.Va
 	}
 	c.lend(r.object.reference)
 	return r.function(p.Go), nil
+}
+
+// ownCallback is the function of this host's that a caller sends back, as it is.
+func (p provider) ownCallback(ref *value.Ref, param *bind.Param) (reflect.Value, error) {
+	if ref.Host != p.host.id {
+		return reflect.Value{}, errors.New("the function lives in a third host, to which this link doesn't lead")
+	}
+	x, done, err := p.objects().use(ref.ID)
+	if err != nil {
+		return reflect.Value{}, err
+	}
+	defer done()
+	if x.function == nil {
+		return reflect.Value{}, fmt.Errorf("an object of class %s, a function is wanted", x.class.name)
+	}
+	if t := x.function.fn.Type(); t != param.Go {
+		return reflect.Value{}, fmt.Errorf("the function is this host's own, a %v, and a %v is wanted", t, param.Go)
+	}
+	return x.function.fn, nil
 }
 
 // lend notes a callback that a call has brought.

@@ -165,9 +165,11 @@ class AioFunction(Name[AioClient]):
             return await owner._session._invoke(where, options, args, kwargs)
         try:
             body = codec.encode_arguments(args, kwargs)
-        except errors.EncodeError:
-            if options.codec == TYPED or not references.refers([args, kwargs]):
+        except errors.EncodeError as error:
+            if not references.refers([args, kwargs]):
                 raise
+            if options.codec == TYPED:
+                raise references.untyped(where) from error
             return await owner._open_session()._invoke(where, options, args, kwargs)
         call = connection.callable(where, owner._channel)
         started = Started(where, options)

@@ -162,9 +162,11 @@ class Function(Name[Client]):
             return owner._session._invoke(where, options, args, kwargs)
         try:
             body = codec.encode_arguments(args, kwargs)
-        except errors.EncodeError:
-            if options.codec == TYPED or not references.refers([args, kwargs]):
+        except errors.EncodeError as error:
+            if not references.refers([args, kwargs]):
                 raise
+            if options.codec == TYPED:
+                raise references.untyped(where) from error
             return owner._open_session()._invoke(where, options, args, kwargs)
         call = owner._connection.callable(where, owner._channel)
         started = Started(where, options)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from .errors import RemoteExecutionError
+from .errors import EncodeError, RemoteExecutionError
 from .link import AioLink, Link
 from .link.objects import RemoteFunction, RemoteObject
 
@@ -35,6 +35,14 @@ def refers(value: Any) -> bool:
     if isinstance(value, dict):
         return any(map(refers, value.values()))
     return inspect.isroutine(value) or isinstance(value, (RemoteObject, RemoteFunction))
+
+
+def untyped(path: str) -> EncodeError:
+    """The error of a typed call with references among its arguments."""
+    return EncodeError(
+        f"{path}: functions and remote objects travel with the codecs msgpack, json and carp, "
+        "not with proto, whose calls belong to no session"
+    )
 
 
 def is_wanted(failure: BaseException) -> bool:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"reflect"
 	"runtime"
 	"sync"
 
@@ -178,7 +179,10 @@ func (s *streaming) Stopped(ctx context.Context) error {
 }
 
 // reverseObjects calls what a linked Python process exports.
-type reverseObjects struct{ host *host.Host }
+type reverseObjects struct {
+	host *host.Host
+	took func(context.Context, int64) (int64, error)
+}
 
 // account is an object of a class in Python.
 type account struct {
@@ -246,6 +250,34 @@ func (r *reverseObjects) Take(ctx context.Context, name, codec string, argument,
 		}
 	}
 	return got, "", nil
+}
+
+// LendBack passes a function to one of Python, which passes it back to Took.
+func (r *reverseObjects) LendBack(ctx context.Context, name, codec string) (result any, same bool, err error) {
+	f, err := host.Require[func(context.Context, func(context.Context, int64) (int64, error)) (any, error)](ctx, r.host, name, host.WithCodec(codec))
+	if err != nil {
+		return nil, false, err
+	}
+	r.took = nil
+	lent := func(_ context.Context, n int64) (int64, error) { return 2 * n, nil }
+	result, err = f(ctx, lent)
+	return result, r.took != nil && reflect.ValueOf(r.took).Pointer() == reflect.ValueOf(lent).Pointer(), err
+}
+
+// Took takes a function, and calls it.
+func (r *reverseObjects) Took(ctx context.Context, f func(context.Context, int64) (int64, error)) (int64, error) {
+	r.took = f
+	return f(ctx, 21)
+}
+
+// Other takes a function of another type.
+func (r *reverseObjects) Other(ctx context.Context, f func(string) (string, error)) (string, error) {
+	return f("x")
+}
+
+// Forward passes a function of the caller's on to one of Python.
+func (r *reverseObjects) Forward(ctx context.Context, name string, f func(context.Context, int64) (int64, error)) (any, error) {
+	return host.Call[any](ctx, r.host, name, f)
 }
 
 // Lend passes a function to one of Python, and returns what that returns. Afterwards the

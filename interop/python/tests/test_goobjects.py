@@ -11,7 +11,7 @@ from typing import Any
 
 import grpc
 import pytest
-from conftest import GoHost
+from conftest import GoHost, Hosts
 from test_objects import Account, AioAccount, balance_of
 
 import carp_grpc
@@ -268,3 +268,77 @@ async def test_function_of_go_aio(gohost: GoHost) -> None:
     async with AioLink(gohost.unix, "py", timeout=60.0) as link:
         link.export(use, "ause")
         assert await link.Reverse.Lend("ause", "msgpack") == [2, 4]
+
+
+def test_function_of_go_goes_back(link: Link, codec: str) -> None:
+    """It is the original there, and an error where it can't be."""
+
+    def through(f: Any) -> Any:
+        return link.Reverse.Took.with_options(codec=codec)(f)
+
+    link.export(through)
+    assert link.Reverse.LendBack("through", codec) == [42, True]
+
+    def misfit(f: Any) -> Any:
+        return link.Reverse.Other(f)
+
+    link.export(misfit)
+    with pytest.raises(RemoteExecutionError, match="the function is this host's own") as caught:
+        link.Reverse.Lend("misfit", codec)
+    assert caught.value.code is Code.INVALID_ARGUMENT
+
+    def returned(f: Any) -> Any:
+        return f
+
+    link.export(returned)
+    with pytest.raises(RemoteExecutionError, match="RemoteFunction") as caught:
+        link.Reverse.Lend("returned", codec)
+    assert caught.value.code is Code.INTERNAL
+
+
+def test_function_of_go_after_its_call(link: Link) -> None:
+    kept: list[Any] = []
+    link.export(lambda f: kept.append(f), "keep")
+    link.Reverse.Lend("keep", "msgpack")
+    with pytest.raises(RemoteExecutionError, match="no object of this id") as caught:
+        link.Reverse.Took(kept[0])
+    assert caught.value.code is Code.INVALID_ARGUMENT
+
+
+def test_function_of_go_for_another_host(link: Link, hosts: Hosts) -> None:
+    with Link(hosts.start().unix, "py", timeout=60.0) as other:
+
+        def across(f: Any) -> Any:
+            return other.Reverse.Took(f)
+
+        link.export(across)
+        with pytest.raises(RemoteExecutionError, match="third host"):
+            link.Reverse.Lend("across", "msgpack")
+        counter = link.Counter(1)
+        with pytest.raises(RemoteExecutionError, match="another host"):
+            other.Counters.Total(counter, counter)
+
+
+def test_function_of_python_through_go(link: Link) -> None:
+    """Python to Go to Python: it is called by way of Go, which does not know its origin."""
+    link.export(lambda f: [f(1), f(2)], "apply")
+    assert link.Reverse.Forward("apply", lambda n: n * 10) == [10, 20]
+
+
+def test_object_of_python_goes_back(link: Link, codec: str) -> None:
+    made: list[Any] = []
+    seen: list[Any] = []
+
+    class Recorded(Account):
+        def __init__(self, balance: int) -> None:
+            super().__init__(balance)
+            made.append(self)
+
+    def look(account: Any) -> int:
+        seen.append(account)
+        return balance_of(account)
+
+    link.export(Recorded)
+    link.export(look)
+    assert link.Reverse.Account("Recorded", "look", codec, True) == [7, 10, 10]
+    assert len(made) == 1 and seen == made and seen[0] is made[0]

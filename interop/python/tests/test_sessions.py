@@ -11,7 +11,7 @@ import pytest
 from conftest import GoHost, Hosts
 
 import carp_grpc
-from carp_grpc import AioClient, Client, EncodeError, RemoteExecutionError, RemoteObject
+from carp_grpc import AioClient, Client, EncodeError, Link, RemoteExecutionError, RemoteObject
 
 Code = grpc.StatusCode
 
@@ -38,8 +38,9 @@ def test_objects(gohost: GoHost, transport: str, codec: str) -> None:
         assert other.Counters.Closed() == 10  # let go with the session
 
 
-def test_callbacks(gohost: GoHost) -> None:
-    with Client(gohost.unix, timeout=60.0) as client:
+@pytest.mark.parametrize("codec", ("msgpack", "json", "carp"))
+def test_callbacks(gohost: GoHost, codec: str) -> None:
+    with Client(gohost.unix, codec=codec, timeout=60.0) as client:
         assert client.Callbacks.Map(lambda n: n * n, [1, 2, 3]) == [1, 4, 9]
         assert client.Callbacks.Map(lambda n: client.Calculator.Add(n, 1), [1]) == [2]
         client.Callbacks.Keep(str.upper)
@@ -58,9 +59,23 @@ def test_streams(gohost: GoHost) -> None:
 
 def test_where_there_is_no_session(gohost: GoHost) -> None:
     with Client(gohost.unix, codec="proto", timeout=60.0) as client:
-        with pytest.raises((EncodeError, TypeError, RemoteExecutionError)):
+        with pytest.raises(EncodeError, match="travel with the codecs msgpack, json and carp"):
             client.Callbacks.Map(lambda n: n, [1])
+        with pytest.raises(RemoteExecutionError, match="carp-session") as caught:
+            client.Counter(5)
+        assert caught.value.code is Code.FAILED_PRECONDITION
         assert client._session is None
+        counter = client.Counter.with_options(codec="json")(5)
+        with pytest.raises(EncodeError, match="not with proto"):
+            client.Counters.Total(counter, counter)
+        with pytest.raises(ValueError, match="'proto'"):
+            counter.Add.with_options(codec="proto")(1)
+        total = client.Counters.Total.with_options(codec="json")
+        assert total(counter, counter) == 10
+        carp_grpc.release(counter)
+        assert client.Counters.Closed() == 5
+    with pytest.raises(ValueError, match="'proto'"):
+        Link(gohost.unix, codec="proto")
     with Client(gohost.unix, timeout=60.0) as client:
         with pytest.raises(EncodeError):
             client.echo(object())
@@ -81,6 +96,9 @@ async def test_aio(gohost: GoHost) -> None:
         await asyncio.sleep(0)
         return 2 * n
 
+    async with AioClient(gohost.unix, codec="proto", timeout=60.0) as client:
+        with pytest.raises(EncodeError, match="travel with the codecs"):
+            await client.Callbacks.Map(double, [1, 2])
     async with AioClient(gohost.unix, timeout=60.0) as client:
         counter = await client.Counter(5)
         assert await counter.Add(1) == 6

@@ -269,7 +269,7 @@ class Passing:
                 self.holdings.take(id)
 
     def _away(self, lent: list[str] | None, value: Any) -> Any:
-        if isinstance(value, (RemoteObject, RemoteFunction)):
+        if isinstance(value, RemoteObject) or (isinstance(value, RemoteFunction) and lent is not None):
             return value._ref
         cls = self.classes.get(type(value))
         if cls is not None:
