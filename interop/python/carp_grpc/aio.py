@@ -88,6 +88,14 @@ class AioClient:
         """The exported name `name`, dots and all."""
         return AioFunction(self, name, self._options)
 
+    def typed(self, name: str) -> AioFunction:
+        """The exported name `name`, called with codec "proto", whatever the client's is.
+
+        The messages are those that the server's reflection describes: a Go host's for its functions
+        and generated services, or those of any gRPC server that has reflection.
+        """
+        return self[name].with_options(codec=TYPED)
+
     def __repr__(self) -> str:
         return f"AioClient({self._connection.target!r})"
 

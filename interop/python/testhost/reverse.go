@@ -83,6 +83,17 @@ func (r *reverse) AddAll(ctx context.Context, name string, count int) (int64, er
 	return total, err
 }
 
+// TypedStats calls a method of a plain server as a function of messages.
+func (r *reverse) TypedStats(ctx context.Context, rpcs int32) (map[string]int32, error) {
+	stats, err := host.Require[func(context.Context, *testpb.LoadBalancerStatsRequest) (*testpb.LoadBalancerStatsResponse, error)](
+		ctx, r.host, testpb.LoadBalancerStatsService_ServiceDesc.ServiceName+".GetClientStats", host.WithCodec("proto"))
+	if err != nil {
+		return nil, err
+	}
+	reply, err := stats(ctx, &testpb.LoadBalancerStatsRequest{NumRpcs: rpcs})
+	return reply.GetRpcsByPeer(), err
+}
+
 // Stats calls a generated service that a Python process serves, with the
 // generated client.
 func (r *reverse) Stats(ctx context.Context, rpcs int32) (map[string]int32, error) {

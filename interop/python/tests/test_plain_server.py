@@ -9,12 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
+import grpc.aio
 import pytest
 from conftest import Hosts
+from grpc_reflection.v1alpha import reflection
 from test_golink import stats_service
 from test_streams import STREAMED, AioBench, Bench, bench_service
 
-from carp_grpc import Client, RemoteExecutionError, protos
+from carp_grpc import AioClient, Client, RemoteExecutionError, protos
 from carp_grpc.typed import streams
 
 BENCHMARK = "grpc.testing.BenchmarkService"
@@ -83,10 +85,12 @@ class Servers:
         self._pool = pool
         self._running: list[Any] = []
 
-    def start(self, target: str, *services: Any) -> tuple[Any, str]:
-        """A server and where to dial it."""
+    def start(self, target: str, *services: Any, before: Any = None) -> tuple[Any, str]:
+        """A server and where to dial it. `before` is called with it, before it starts."""
         server = grpc.server(self._pool, handlers=services, options=SIZE)
         port = server.add_insecure_port(target.replace("tcp://", ""))
+        if before is not None:
+            before(server)
         server.start()
         self._running.append(server)
         return server, target.replace(":0", f":{port}")
@@ -150,6 +154,58 @@ async def test_required_aio(hosts: Hosts, address: Any) -> None:
                     assert client.Python.Stream(method, sizes) == want
 
         await asyncio.to_thread(require)
+    finally:
+        await server.stop(None)
+
+
+# What grpcio-reflection knows; the descriptors have a pool of their own.
+def describe(server: Any, service: Any) -> None:
+    names = (service.full_name, reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(names, server, pool=service.file.pool)
+
+
+def test_asked_by_reflection(hosts: Hosts, servers: Servers, address: Any) -> None:
+    """The host, and a typed client, learn from the server what it has."""
+    host = hosts.start()
+    stats = stats_service(host)
+    server, target = servers.start(
+        address("unix"), handlers(stats, PlainStats(stats, "plain")), before=lambda s: describe(s, stats)
+    )
+    with Client(host.unix, timeout=60.0) as client:
+        client.Python.ConnectServer(target, [])
+        assert client.Python.Stats(7) == {"plain": 7}
+        assert client.Python.TypedStats(8) == {"plain": 8}
+    with Client(target, timeout=60.0) as client:
+        call = client.typed(STATS).GetClientStats
+        assert call(num_rpcs=3).rpcs_by_peer == {"plain": 3}
+        with pytest.raises(RemoteExecutionError, match="less than none") as caught:
+            call(num_rpcs=-1)
+        assert caught.value.code is grpc.StatusCode.PERMISSION_DENIED
+        with pytest.raises(RemoteExecutionError) as caught:
+            client.typed(BENCHMARK).StreamingCall(())
+        assert caught.value.code is grpc.StatusCode.UNIMPLEMENTED
+    server.stop(None).wait()
+
+
+async def test_asked_by_reflection_aio(hosts: Hosts, address: Any) -> None:
+    host = hosts.start()
+    bench = await asyncio.to_thread(bench_service, host)
+    server = grpc.aio.server(handlers=(handlers(bench, PlainAioBench(bench)),), options=SIZE)
+    describe(server, bench)
+    server.add_insecure_port(address("unix"))
+    await server.start()
+    try:
+
+        def require() -> None:
+            with Client(host.unix, timeout=60.0) as client:
+                client.Python.ConnectServer(address("unix"), [])
+                for method, sizes, want in STREAMED:
+                    assert client.Python.Stream(method, sizes) == want
+
+        await asyncio.to_thread(require)
+        async with AioClient(address("unix"), timeout=60.0) as client:
+            replies = await client.typed(BENCHMARK).StreamingFromServer(response_size=3)
+            assert [reply async for reply in replies]
     finally:
         await server.stop(None)
 

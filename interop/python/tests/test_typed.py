@@ -170,3 +170,13 @@ async def test_streams_of_plain_functions_aio(gohost: GoHost) -> None:
         assert await client.Numbers.Sum(2, values()) == 6
         assert await client.Numbers.Sum(2, [1]) == 2
         assert [n async for n in await client.Numbers.Double(values())] == [2, 4]
+
+
+def test_typed_name(gohost: GoHost) -> None:
+    """Of a client whose other calls are dynamic."""
+    with Client(gohost.unix, timeout=30.0) as client:
+        assert client.typed("Calculator").Add(1, b=2) == 3
+        assert client.typed("Calculator.Add")(1, 2) == 3
+        assert client.echo({"a": [b"1"]}) == {"a": [b"1"]}
+        greeter = client.typed("carp.examples.greeter.v1.Greeter")
+        assert greeter.Greet(name="Ann").text == "Hello, Ann!"
