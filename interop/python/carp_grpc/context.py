@@ -9,6 +9,9 @@ import time
 __all__ = ["CallContext", "current"]
 
 
+_waiting = threading.Lock()
+
+
 class CallContext:
     """The call that a served function runs for. Safe for use by several threads at once.
 
@@ -29,7 +32,8 @@ class CallContext:
         self.peer = peer
         self.metadata = metadata
         self._deadline = None if timeout is None else time.monotonic() + timeout
-        self._cancelled = threading.Event()
+        self._gone = False
+        self._told: threading.Event | None = None  # made for the first that waits
         self._trailers: list[tuple[str, str | bytes]] = []
 
     def time_remaining(self) -> float | None:
@@ -40,15 +44,27 @@ class CallContext:
         """Whether nobody waits for the result any more."""
         if self._deadline is not None and time.monotonic() >= self._deadline:
             return True
-        return self._cancelled.is_set()
+        return self._gone
 
     def wait_cancelled(self, timeout: float | None = None) -> bool:
         """Wait until nobody waits for the result, or for `timeout` seconds; `cancelled` then."""
         left = self.time_remaining()
         if left is not None:
             timeout = left if timeout is None else min(left, timeout)
-        self._cancelled.wait(timeout)
+        with _waiting:
+            if self._told is None and not self._gone:
+                self._told = threading.Event()
+        if self._told is not None:
+            self._told.wait(timeout)
         return self.cancelled()
+
+    def _cancel(self) -> None:
+        """Tell that nobody waits for the result any more."""
+        with _waiting:
+            self._gone = True
+            told = self._told
+        if told is not None:
+            told.set()
 
     def add_trailer(self, key: str, value: str | bytes) -> None:
         """Send a pair of metadata with the answer.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 Owner = TypeVar("Owner")
 
 
+@functools.lru_cache(maxsize=4096)
 def path(name: str) -> str:
     """The path of a name: /Service/Method, or /f/call for a function `f`.
 

@@ -151,17 +151,21 @@ def civil(whole: dt.datetime, nanosecond: int) -> dt.datetime | CivilDateTime:
     return whole.replace(microsecond=nanosecond // 1000)
 
 
-_seen = threading.local()
+class _Seen(threading.local):
+    count = 0
+
+
+_seen = _Seen()
 
 
 def refs_seen() -> int:
     """How many references this thread has decoded: whether there are any in a value."""
-    return int(getattr(_seen, "count", 0))
+    return _seen.count
 
 
 def ref(cls: str, id: str, host: str) -> Ref:
     """A reference from the wire. Raises DecodeError."""
-    _seen.count = refs_seen() + 1
+    _seen.count += 1
     try:
         return Ref(cls, id, host)
     except ValueError as error:

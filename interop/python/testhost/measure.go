@@ -38,7 +38,10 @@ func (r *reverse) Measure(ctx context.Context, name string, n int) (Latencies, e
 		return Latencies{}, err
 	}
 	return measure(n, func() error {
-		_, err := call(ctx, "Ann")
+		text, err := call(ctx, "Ann")
+		if err == nil && text != "Ann" {
+			return fmt.Errorf("%s answers %q", name, text)
+		}
 		return err
 	})
 }
@@ -52,7 +55,10 @@ func (r *reverse) MeasurePlain(ctx context.Context, target string, n int) (Laten
 	defer conn.Close()
 	client := greeterpb.NewGreeterClient(conn)
 	return measure(n, func() error {
-		_, err := client.Greet(ctx, &greeterpb.GreetRequest{Name: "Ann"})
+		reply, err := client.Greet(ctx, &greeterpb.GreetRequest{Name: "Ann"})
+		if err == nil && reply.GetText() != "Ann" {
+			return fmt.Errorf("the Greeter at %s answers %q", target, reply.GetText())
+		}
 		return err
 	})
 }

@@ -50,6 +50,8 @@ class FakePeer(grpc.GenericRpcHandler):
         self.released: list[tuple[str, int]] = []
         self.reads = threading.Event()  # while it is not set, nothing is read
         self.reads.set()
+        self.kinds: list[str] = []  # of the frames that came, in order
+        self.stop_at = ""  # the kind of frame after which, once, no more are read
         self.answers: dict[Any, Response] = {}
         self._context: Any = None
         self._folder = tempfile.TemporaryDirectory(prefix="carp")
@@ -104,8 +106,14 @@ class FakePeer(grpc.GenericRpcHandler):
         try:
             for data in requests:
                 self.reads.wait()
+                frame = frames.Frame.FromString(data)
+                kind = frame.WhichOneof("kind")
+                if kind == self.stop_at:
+                    self.stop_at = ""
+                    self.reads.clear()
                 with self.changed:
-                    for event in wire.receive(frames.Frame.FromString(data)):
+                    self.kinds.append(kind)
+                    for event in wire.receive(frame):
                         self._handle(wire, event)
                     self.changed.notify_all()
         except grpc.RpcError:

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import Any
 
 from .. import values
@@ -23,12 +24,8 @@ DATE, CIVIL, REF, NAMED = 1, 2, 3, 4
 
 # How a msgpack timestamp can begin: fixext 4 and 8, and ext 8, 16, 32 of 12 bytes. A body without
 # any of them has no timestamp; one with them may, as other data can look the same.
-TIMESTAMP_HEADERS = (
-    b"\xd6\xff",
-    b"\xd7\xff",
-    b"\xc7\x0c\xff",
-    b"\xc8\x00\x0c\xff",
-    b"\xc9\x00\x00\x00\x0c\xff",
+TIMESTAMP_HEADER = re.compile(
+    rb"[\xd6\xd7]\xff|(?:\xc7|\xc8\x00|\xc9\x00\x00\x00)\x0c\xff"
 )
 
 

@@ -129,7 +129,7 @@ def unpack(body: bytes) -> Any:
         raise DecodeError(f"not one msgpack value: {error or type(error).__name__}") from error
     if _may_be_deep(body) and is_deep(value, False):
         raise DecodeError(f"the value is nested deeper than {MAX_DEPTH} levels")
-    if any(header in body for header in extensions.TIMESTAMP_HEADERS):
+    if extensions.TIMESTAMP_HEADER.search(body):
         return _instants(value)
     return value
 

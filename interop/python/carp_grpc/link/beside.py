@@ -13,7 +13,7 @@ import grpc
 from ..connection import Started
 from .core import is_cancelled
 from .flow import INLINE
-from .messages import Request, Response
+from .messages import Request
 from .sessions import ThreadSession, time_left
 from .wire import Wire
 
@@ -67,4 +67,4 @@ def call(
     if len(payload) > (most := core.limits.max_payload):
         text = f"the reply has {len(payload)} bytes, this end takes at most {most}"
         raise core.failure(_Code.RESOURCE_EXHAUSTED, text, request.method)
-    return core.result(request, Response(payload=payload, metadata=tuple(trailers)))
+    return core.result(request, payload, trailers)

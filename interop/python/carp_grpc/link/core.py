@@ -14,6 +14,7 @@ from .. import codecs, errors, forks, targets
 from ..connection import Started, at_deadline
 from ..options import TYPED, Options
 from .exports import Exported, Registry, examine
+from .frames import Pairs
 from .messages import Incoming, Limits, Outgoing, Released, Request, Response
 from .objects import Passing
 from .serving import Bound, bind
@@ -150,15 +151,22 @@ class Core:
             one_way=options.one_way,
         )
 
-    def result(self, request: Request, response: Response) -> Any:
+    def result(self, request: Request, payload: bytes, trailers: Pairs = ()) -> Any:
+        """The result of a call to the peer."""
+        if request.lent:
+            self.passing.end(request.lent, trailers)
+            request.lent = ()
+        if request.one_way:
+            return None
+        decode = codecs.lookup(request.codec).decode_result
+        return self.passing.decode(decode, payload)
+
+    def outcome(self, request: Request, response: Response) -> Any:
         """The result of a call to the peer, or its error raised."""
+        if response.code is grpc.StatusCode.OK:
+            return self.result(request, response.payload, response.metadata)
         self.passing.end(request.lent, response.metadata)
         request.lent = ()
-        if response.code is grpc.StatusCode.OK:
-            if request.one_way:
-                return None
-            decode = codecs.lookup(request.codec).decode_result
-            return self.passing.decode(decode, response.payload)
         error = errors.of_code(response.code)(
             response.message,
             code=response.code,

@@ -31,6 +31,11 @@ class Function:
     gives_stream: bool = False  # what it returns is an iterator of reply messages
     instance: bool = False  # it is a method, and its object comes with the call
     values: str = ""  # the parameter that takes a stream of plain values
+    positional: range = range(0)  # how many arguments by position, and no others, surely fit
+
+    def __post_init__(self) -> None:
+        if self.signature is not None:
+            object.__setattr__(self, "positional", _positional(self.signature))
 
     @classmethod
     def of(cls, call: Callable[..., Any]) -> Function:
@@ -69,8 +74,9 @@ class Function:
 
         Python would say so too, but then a TypeError from within would look the same.
         """
-        if self.signature is not None:
-            self.signature.bind(*args, **kwargs)
+        if self.signature is None or (not kwargs and len(args) in self.positional):
+            return
+        self.signature.bind(*args, **kwargs)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -279,6 +285,19 @@ def _values(signature: inspect.Signature | None) -> str:
         iterators = (abc.Iterator, abc.AsyncIterator)
         found = annotation in iterators or typing.get_origin(annotation) in iterators
     return parameters[-1].name if found else ""
+
+
+def _positional(signature: inspect.Signature) -> range:
+    """How many arguments a function takes if all of them go by position."""
+    least = most = 0
+    for parameter in signature.parameters.values():
+        needed = parameter.default is parameter.empty
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+            most += 1
+            least += needed
+        elif parameter.kind is parameter.KEYWORD_ONLY and needed:
+            return range(0)
+    return range(least, most + 1)
 
 
 def _signature(call: Callable[..., Any]) -> inspect.Signature | None:

@@ -182,7 +182,7 @@ class LinkStream(_Stream):
         pending = self._call.owner
         if pending.error is not None:
             raise pending.error
-        self._link._core.result(self._request, pending.response)
+        self._link._core.outcome(self._request, pending.response)
 
     def close(self) -> None:
         """End the call; the host learns of it. Does nothing when it is over."""
@@ -228,7 +228,7 @@ class AioLinkStream(_Stream):
             data = await self._next()
             if data is not None:
                 return self._decoded(data)
-            self._link._core.result(self._request, self._call.owner.response.result())
+            self._link._core.outcome(self._request, self._call.owner.response.result())
         except BaseException:
             self.close()
             raise

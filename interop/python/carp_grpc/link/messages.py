@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from .. import errors
 from . import frames
-from .flow import INLINE, MAX_WINDOW, Flow
+from .flow import INLINE, MAX_WINDOW, Flow, ProtocolError
 from .frames import Pairs
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
@@ -65,7 +65,7 @@ def read_limits(told: Any) -> Limits:
     )
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(slots=True)
 class Request:
     """A call to make or to serve."""
 
@@ -81,7 +81,7 @@ class Request:
     lent: tuple[str, ...] = ()  # functions among the arguments, by id: until the call has ended
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(slots=True)
 class Response:
     """What a call ended with."""
 
@@ -93,7 +93,7 @@ class Response:
     metadata: Pairs = ()
 
 
-@dataclasses.dataclass(eq=False)
+@dataclasses.dataclass(eq=False, slots=True)
 class Outgoing:
     """A call to the peer that has not ended. `owner` is for whoever made it."""
 
@@ -106,7 +106,7 @@ class Outgoing:
     stir: Callable[[], None] | None = None  # told that something of the call has come
 
 
-@dataclasses.dataclass(eq=False)
+@dataclasses.dataclass(eq=False, slots=True)
 class Incoming:
     """A call from the peer that has not ended. `owner` is for whoever serves it."""
 
@@ -179,6 +179,14 @@ class Refused(Exception):
     def __init__(self, code: grpc.StatusCode, text: str) -> None:
         super().__init__(text)
         self.code = code
+
+
+def parsed(data: bytes) -> Any:
+    """A frame as it came. Raises ProtocolError."""
+    try:
+        return frames.Frame.FromString(data)
+    except DecodeError as error:
+        raise ProtocolError(f"a frame that is malformed: {error}") from None
 
 
 def read_response(reply: Any, most: int) -> Response:

@@ -7,7 +7,6 @@ exported class, stays here, and a `Ref` goes in its place. What it is passed as 
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import inspect
@@ -236,8 +235,10 @@ class Passing:
     ) -> tuple[bytes, tuple[str, ...]]:
         """The body of a call, and the ids of the functions lent for it. Raises EncodeError."""
         if not self._eager:
-            with contextlib.suppress(EncodeError):
+            try:
                 return codec.encode_arguments(args, kwargs), ()
+            except EncodeError:  # there may be something in it that goes by reference
+                pass
         lent: list[str] = []
         away = functools.partial(self._away, lent)
         try:
@@ -251,8 +252,10 @@ class Passing:
     def encode_result(self, encode: Callable[[Any], bytes], value: Any) -> bytes:
         """The body of a reply. Raises EncodeError."""
         if not self._eager:
-            with contextlib.suppress(EncodeError):
+            try:
                 return encode(value)
+            except EncodeError:  # there may be something in it that goes by reference
+                pass
         return encode(_mapped(value, functools.partial(self._away, None)))
 
     def decode(self, decode: Callable[[bytes], Any], body: bytes) -> Any:
@@ -263,6 +266,8 @@ class Passing:
 
     def end(self, lent: Iterable[str], metadata: Iterable[tuple[str, str | bytes]]) -> None:
         """Take back the functions that were lent for a call, but for those that are retained."""
+        if not lent:
+            return
         kept = {value for key, value in metadata if key == "carp-retained"}
         for id in lent:
             if id not in kept:

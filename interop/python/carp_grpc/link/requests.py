@@ -152,7 +152,7 @@ def call(link: Link, path: str, options: Options, args: Any, kwargs: Any) -> Any
         if pending.error is not None:
             raise pending.error
         assert pending.response is not None
-        return link._core.result(request, pending.response)
+        return link._core.outcome(request, pending.response)
     finally:
         link._core.passing.end(request.lent, ())
 
@@ -178,7 +178,7 @@ async def acall(link: AioLink, path: str, options: Options, args: Any, kwargs: A
         link._core.passing.end(request.lent, ())
     if isinstance(outcome, BaseException):
         raise outcome
-    return link._core.result(request, outcome)
+    return link._core.outcome(request, outcome)
 
 
 async def _answer(

@@ -108,11 +108,9 @@ def bind(
     if isinstance(found, Response):
         return found
     function = found
-    known: dict[str, codecs.Codec] = {c.name: c for c in map(codecs.lookup, codecs.names())}
-    if function.codec is not None:
-        known = {function.codec.name: function.codec}
-    codec = known.get(request.codec)
+    codec = _codec(request, function)
     if codec is None:
+        known = codecs.names() if function.codec is None else [function.codec.name]
         return Response(
             _Code.UNIMPLEMENTED,
             f"{path}: the codec {request.codec!r} is not spoken here",
@@ -136,6 +134,16 @@ def bind(
         return Response(_Code.INVALID_ARGUMENT, f"{path}: {error}", BIND_ERROR)
     context = CallContext(path, peer, request.metadata, request.timeout)
     return Bound(function, args, kwargs, codec, context, request.takes_items, passing)
+
+
+def _codec(request: Request, function: Function) -> codecs.Codec | None:
+    """The codec that a call names, if the function speaks it."""
+    if function.codec is not None:
+        return function.codec if function.codec.name == request.codec else None
+    try:
+        return codecs.lookup(request.codec)
+    except ValueError:
+        return None
 
 
 def _find(request: Request, function: Function | None, passing: Passing) -> Function | Response:

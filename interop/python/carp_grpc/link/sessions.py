@@ -39,22 +39,27 @@ class ThreadPending:
 class Changed(threading.Condition):
     """The lock of a link, and news of everything that it guards.
 
-    The thread that sends, which is there all the time, hears only of what concerns it: waking it
-    in vain would hold up those that have something to do.
+    Who waits all the time hears only of what concerns it, because waking a thread in vain holds up
+    those that have something to do: the thread that sends is woken when there is something to
+    send, and whoever waits for `state` when a connection has come, or gone, or the link is closed.
     """
 
     def __init__(self) -> None:
         lock = threading.RLock()
         super().__init__(lock)
-        self.sender = threading.Condition(lock)
+        self.state = threading.Condition(lock)
         self.session: ThreadSession | None = None  # the latest
 
     def notify_all(self) -> None:
-        """Wake who waits. With the lock held."""
+        """Wake who waits for anything but the state. With the lock held."""
         super().notify_all()
-        session = self.session
-        if session is not None and (session.ended or session.finishing or session.wire.busy()):
-            self.sender.notify_all()
+        if self.session is not None:
+            self.session.wake_sender()
+
+    def notify_state(self) -> None:
+        """Wake all who wait. With the lock held."""
+        self.state.notify_all()
+        self.notify_all()
 
 
 class ThreadSession:
@@ -66,8 +71,14 @@ class ThreadSession:
         self.finishing = False  # there will be no more to send than there is
         self.stream: Any = None
         self.channel: Any = None
+        self.over = threading.Event()  # nothing more will be read
+        self.why: BaseException = EOFError()  # then
         self._callables: dict[str, Any] = {}
         self._changed = changed
+        # The sender sleeps by acquiring what is held, which costs less than a condition.
+        self._asleep = False
+        self._sleep = threading.Lock()
+        self._sleep.acquire()
         changed.session = self
 
     def callable(self, path: str) -> Any:
@@ -87,17 +98,27 @@ class ThreadSession:
             self.wire.added = False
             self._changed.notify_all()
 
+    def wake_sender(self) -> None:
+        """Wake the thread that sends if there is something to do. With the lock held."""
+        if self._asleep and (self.ended or self.finishing or self.wire.busy()):
+            self._asleep = False
+            self._sleep.release()
+
     def outgoing(self) -> Iterator[bytes]:
         """The frames to send, for as long as the session lasts. Runs on a thread of grpcio's."""
         while True:
             with self._changed:
-                while (frame := self.wire.take()) is None:
+                frame = self.wire.take()
+                if frame is None:
                     if self.ended or self.finishing:
                         return
-                    self._changed.sender.wait()
-                if self.wire.leaving:
+                    self._asleep = True
+                elif self.wire.leaving:
                     self._changed.notify_all()  # who closes the link waits for it to be idle
-            yield frame.SerializeToString()
+            if frame is None:
+                self._sleep.acquire()
+            else:
+                yield frame.SerializeToString()
 
 
 class TaskPending:
@@ -150,15 +171,12 @@ def time_left(deadline: float | None) -> float | None:
 
 def check_no_loop() -> None:
     """Raise RuntimeError inside a running event loop."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    raise RuntimeError("a Link blocks, and would block the event loop here: use AioLink")
+    if asyncio._get_running_loop() is not None:  # which is for libraries, and does not raise
+        raise RuntimeError("a Link blocks, and would block the event loop here: use AioLink")
 
 
 def tell_gone(call: Incoming) -> None:
     """Tell a running function, or one about to run, that nobody waits for it any more."""
     call.cancelled = True
     if isinstance(call.owner, Bound):
-        call.owner.context._cancelled.set()
+        call.owner.context._cancel()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import logging
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -13,33 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from .. import errors
 from ..options import Changes, Options
-from . import beside, frames
-from .core import Core, is_final
+from . import beside
+from .connected import Connected
 from .exports import Exported, examine_service
-from .flow import ProtocolError
 from .functions import LinkFunction, LinkStream
-from .messages import (
-    Answered,
-    Called,
-    Cancelled,
-    Event,
-    Incoming,
-    Left,
-    Limits,
-    Opened,
-    Outgoing,
-    Refused,
-    Released,
-    Request,
-    Response,
-)
-from .serving import Bound, no_message
-from .objects import Returner
-from .sessions import Changed, ThreadPending, ThreadSession, check_no_loop, tell_gone, time_left
-from .streams import ThreadMessages, run_for
-from .workers import Workers
+from .messages import Limits, Outgoing, Refused, Request
+from .sessions import ThreadPending, ThreadSession, check_no_loop, time_left
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import ServiceDescriptor
@@ -47,11 +24,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Link"]
 
-_log = logging.getLogger("carp_grpc")
 _Code = grpc.StatusCode
 
 
-class Link:
+class Link(Connected):
     """A link to a host: its functions are called as with `Client`, and it calls ours.
 
         with Link("unix:///run/host.sock", label="worker") as link:
@@ -86,8 +62,6 @@ class Link:
         options: the defaults of all calls; see `carp_grpc.options.Changes`.
     """
 
-    _anonymous = False  # it is no host
-
     def __init__(
         self,
         target: str,
@@ -99,30 +73,9 @@ class Link:
         limits: Limits | None = None,
         **options: Unpack[Changes],
     ) -> None:
-        self._returner = Returner(self._release)
-        self._returner.start()
-        changed = Options().changed(options)
-        self._core = Core(
-            target,
-            label,
-            channel_options,
-            limits,
-            changed,
-            self._invoke,
-            self._returner.put,
-            anonymous=self._anonymous,
+        super().__init__(
+            target, label, credentials, channel_options, workers, limits, Options().changed(options)
         )
-        self._credentials = credentials
-        # Guards all that follows, the core and the sessions' wires; never held while waiting for
-        # anything but itself, nor while foreign code runs.
-        self._changed = Changed()
-        self._session: ThreadSession | None = None
-        self._connecting = True
-        self._closed = False
-        self._failure: BaseException | None = None  # of the latest attempt to connect
-        self._workers = Workers(workers, f"carp-link-{self._core.label}")
-        self._keeper = threading.Thread(target=self._keep, name="carp-link", daemon=True)
-        self._keeper.start()
 
     # Exports.
 
@@ -212,7 +165,7 @@ class Link:
         """
         self._core.check()
         with self._changed:
-            if not self._changed.wait_for(lambda: self._ready() or self._closed, timeout):
+            if not self._changed.state.wait_for(lambda: self._ready() or self._closed, timeout):
                 why = f": {self._failure}" if self._failure else ""
                 raise TimeoutError(f"{self!r} is not connected after {timeout} s{why}")
             self._check_open()
@@ -221,7 +174,7 @@ class Link:
         """Wait until the link is closed or refused for good; False after `timeout` seconds."""
         self._core.check()
         with self._changed:
-            return self._changed.wait_for(lambda: self._closed, timeout)
+            return self._changed.state.wait_for(lambda: self._closed, timeout)
 
     def close(self, grace: float = 5.0) -> None:
         """Take no more calls, let those of the host that run end, and close the connection.
@@ -240,7 +193,7 @@ class Link:
             if session is not None and not self._closed:
                 self._finish(session, grace)
             self._closed = True
-            self._changed.notify_all()
+            self._changed.notify_state()
             if session is not None and session.stream is not None:
                 session.stream.cancel()
         self._workers.close()
@@ -256,7 +209,7 @@ class Link:
         self._changed.wait_for(lambda: session.ended or not session.wire.serving, grace)
         self._closed = True  # so that this connection is the last one
         session.finishing = True
-        self._changed.notify_all()
+        self._changed.notify_state()
         self._changed.wait_for(lambda: session.ended, time_left(deadline))
 
     def __enter__(self) -> Self:
@@ -304,13 +257,6 @@ class Link:
         session, call = self._begin(request, ThreadPending(request), options, deadline)
         return LinkStream(self, session, call, deadline)
 
-    def _release(self, id: str) -> None:
-        """Give back a reference to an object of the host."""
-        with self._changed:
-            if self._session is not None and self._ready():
-                self._session.wire.release((id,))
-                self._changed.notify_all()
-
     def _call(self, request: Request, options: Options) -> Any:
         deadline = None if options.timeout is None else time.monotonic() + options.timeout
         ready = self._session
@@ -331,7 +277,7 @@ class Link:
         if pending.error is not None:
             raise pending.error
         assert pending.response is not None
-        return self._core.result(request, pending.response)
+        return self._core.outcome(request, pending.response)
 
     def _begin(
         self, request: Request, pending: ThreadPending, options: Options, deadline: float | None
@@ -372,139 +318,4 @@ class Link:
     def _cancel(self, session: ThreadSession, call: Outgoing) -> None:
         with self._changed:
             session.wire.cancel(call)
-            self._changed.notify_all()
-
-    def _ready(self) -> bool:
-        return self._session is not None and self._session.wire.peer is not None
-
-    def _check_open(self) -> None:
-        if self._closed:
-            if self._failure is not None and is_final(self._failure):
-                raise self._failure
-            raise ValueError(f"{self!r} is closed")
-
-    # The connection.
-
-    def _keep(self) -> None:
-        """Keep the link connected until it is closed. Runs on a thread of its own."""
-        if self._credentials is None:
-            channel = grpc.insecure_channel(self._core.address, self._core.arguments)
-        else:
-            channel = grpc.secure_channel(
-                self._core.address, self._credentials, self._core.arguments
-            )
-        with contextlib.closing(channel):
-            while True:
-                failure = self._connect(channel)
-                with self._changed:
-                    if is_final(failure):
-                        self._closed = True
-                    self._failure = failure
-                    self._connecting = False
-                    self._changed.notify_all()
-                    if self._changed.wait_for(lambda: self._closed, self._core.pause()):
-                        return
-
-    def _connect(self, channel: grpc.Channel) -> BaseException:
-        """One connection, from beginning to end. Returns why it ended."""
-        with self._changed:
-            if self._closed:
-                return ValueError("closed")
-            session = ThreadSession(self._core.new_wire(), self._changed)
-            session.channel = channel
-            start: Any = channel.stream_stream(frames.PATH)
-            session.stream = start(session.outgoing())
-            self._session = session
-        why: BaseException = self._core.failure(
-            _Code.UNAVAILABLE, "the host ended the link", frames.PATH
-        )
-        try:
-            for data in session.stream:
-                self._receive(session, frames.Frame.FromString(data))
-        except grpc.RpcError as error:
-            why = errors.from_rpc(error, self._core.target, frames.PATH)
-        except ProtocolError as error:
-            why = self._core.failure(_Code.INTERNAL, f"the host broke off: {error}", frames.PATH)
-        session.stream.cancel()
-        self._end(session, why)
-        return why
-
-    def _end(self, session: ThreadSession, why: BaseException) -> None:
-        """Forget a session: its calls fail, and those it serves are told."""
-        with self._changed:
-            session.ended = True
-            self._session = None
-            for call in session.wire.calls.values():
-                call.owner.fail(self._core.lost(call, why))
-            for incoming in session.wire.serving.values():
-                tell_gone(incoming)
-            self._core.passing.holdings.clear()
-            self._changed.notify_all()
-
-    def _receive(self, session: ThreadSession, frame: Any) -> None:
-        with self._changed:
-            for event in session.wire.receive(frame):
-                self._handle(session, event)
-            if session.wire.backlog() > session.wire.most_backlog():
-                raise ProtocolError("it sends, but does not read what it is sent")
-            self._changed.notify_all()
-
-    def _handle(self, session: ThreadSession, event: Event) -> None:
-        if isinstance(event, Answered):
-            event.call.owner.answer(event.response)
-        elif isinstance(event, Called):
-            self._called(session, event.call)
-        elif isinstance(event, Cancelled):
-            tell_gone(event.call)
-        elif isinstance(event, Released):
-            self._core.released(event)
-        elif isinstance(event, Opened):
-            self._core.opened(event.hello)
-            self._failure = None
-            self._connecting = False
-            _log.info("%r: connected to host %s", self, event.hello.label or event.hello.host_id)
-        elif isinstance(event, Left):
-            for call in event.untaken:
-                why = f"the host takes no more calls: {event.reason}"
-                failure = self._core.failure(_Code.UNAVAILABLE, why, call.owner.request.method)
-                call.owner.fail(failure)
-
-    # Calls of the host.
-
-    def _called(self, session: ThreadSession, call: Incoming) -> None:
-        if not self._workers.submit(lambda: self._serve(session, call)):
-            session.wire.free(call)
-            text = "all threads of the Python process that serve calls are busy"
-            session.wire.reply(call, Response(_Code.RESOURCE_EXHAUSTED, text))
-
-    def _serve(self, session: ThreadSession, call: Incoming) -> None:
-        """Run one call of the host, on a thread of its own."""
-        messages = ThreadMessages(session, self._changed, call)
-        if self._core.one_of_stream(call):
-            try:
-                call.request.payload = messages.first()
-            except (errors.RemoteExecutionError, EOFError) as error:
-                self._reply(session, call, no_message(error))
-                return
-        bound = self._core.bind(call, session.wire, messages)
-        with self._changed:
-            call.owner = bound
-            if isinstance(bound, Bound):
-                messages.bound = bound
-            if call.cancelled:
-                tell_gone(call)
-            session.wire.free(call)
-            self._changed.notify_all()
-        if isinstance(bound, Response):
-            self._reply(session, call, bound)
-            return
-        if call.request.one_way:
-            self._reply(session, call, Response())
-        response = run_for(bound, messages)
-        if not call.request.one_way:
-            self._reply(session, call, response)
-
-    def _reply(self, session: ThreadSession, call: Incoming, response: Response) -> None:
-        with self._changed:
-            session.wire.reply(call, response)
             self._changed.notify_all()

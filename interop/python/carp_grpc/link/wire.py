@@ -185,9 +185,10 @@ class Wire:
         call.answered = True
         self._inbox.drop(call.flow)
         self._outbox.drop_payload(call.flow)  # an item that the caller no longer wants
-        reply = frames.Reply(
-            code=response.code.value[0], message=response.message, exception=response.exception
-        )
+        reply = frames.Reply()
+        if response.code is not grpc.StatusCode.OK:
+            reply.code = response.code.value[0]
+            reply.message, reply.exception = response.message, response.exception
         for detail in response.details:
             packed = reply.details.add()
             packed.type_url = f"type.googleapis.com/{detail.DESCRIPTOR.full_name}"
@@ -202,10 +203,9 @@ class Wire:
             reply = frames.Reply(code=grpc.StatusCode.RESOURCE_EXHAUSTED.value[0], message=text)
             payload = b""
 
-        def over() -> None:
-            self.serving.pop(call.flow.id, None)
-
-        self._put(reply, "reply", call.flow, payload, over)
+        self._put(
+            reply, "reply", call.flow, payload, lambda: self.serving.pop(call.flow.id, None)
+        )
 
     def end_items(self, call: Outgoing) -> None:
         """Tell the peer that the last request message of a call is out."""
