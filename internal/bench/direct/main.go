@@ -10,10 +10,8 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"io"
-	"regexp"
 	"time"
 
 	"github.com/carp-rpc/carp-go/internal/bench"
@@ -24,32 +22,20 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	flags := flag.NewFlagSet("direct", flag.ContinueOnError)
-	plan := bench.Flags(flags)
-	plan.Wait, plan.Repeats = 3*time.Second, 3
-	pattern := flags.String("rows", "", "regular expression of the rows to run")
-	quick := flags.Bool("quick", false, "one short round of each row, quiet or not")
-	if err := flags.Parse(args); err != nil {
+	p := bench.NewProgram("direct")
+	p.Plan.Wait, p.Plan.Repeats = 3*time.Second, 3
+	quick := p.Flags.Bool("quick", false, "one short round of each row, quiet or not")
+	if err := p.Parse(args); err != nil {
 		return err
 	}
 	if *quick {
-		*plan = hurried(*plan)
-	}
-	wanted, err := regexp.Compile(*pattern)
-	if err != nil {
-		return err
+		*p.Plan = hurried(*p.Plan)
 	}
 	own := overhead()
 	fmt.Fprintf(out, "allocs/op is client + server; in brackets without the %d that messages, context and metadata take\n\n", own)
 	for _, r := range rows {
-		if !wanted.MatchString(r.name) {
-			continue
-		}
-		result, err := bench.Compare(ctx, *plan, r.cases())
+		err := p.Row(ctx, r.name, r.cases(), func(row bench.Row) error { return r.write(out, row, own) })
 		if err != nil {
-			return err
-		}
-		if err := r.write(out, result, own); err != nil {
 			return err
 		}
 	}

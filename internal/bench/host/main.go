@@ -10,7 +10,6 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"io"
 	"regexp"
@@ -65,15 +64,9 @@ func title(w bench.Case) string {
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	flags := flag.NewFlagSet("host", flag.ContinueOnError)
-	plan := bench.Flags(flags)
-	pattern := flags.String("rows", "", "regular expression of the rows to run")
-	lines := flags.String("stacks", "", "regular expression of the stacks to compare with grpc-go's")
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	wanted, err := regexp.Compile(*pattern)
-	if err != nil {
+	p := bench.NewProgram("host")
+	lines := p.Flags.String("stacks", "", "regular expression of the stacks to compare with grpc-go's")
+	if err := p.Parse(args); err != nil {
 		return err
 	}
 	among, err := regexp.Compile(*lines)
@@ -81,20 +74,14 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	for _, w := range workloads {
-		if !wanted.MatchString(title(w)) {
-			continue
-		}
-		result, err := bench.Compare(ctx, *plan, cases(w, among))
+		err := p.Print(ctx, out, title(w), cases(w, among), func(row bench.Row) {
+			if w.Size == 64 && w.Callers == 1 {
+				writeGoals(out, row)
+			}
+		})
 		if err != nil {
 			return err
 		}
-		if err := bench.WriteRow(out, title(w), result); err != nil {
-			return err
-		}
-		if w.Size == 64 && w.Callers == 1 {
-			writeGoals(out, result)
-		}
-		fmt.Fprintln(out)
 	}
 	return nil
 }

@@ -6,10 +6,7 @@ package main
 
 import (
 	"context"
-	"flag"
-	"fmt"
 	"io"
-	"regexp"
 
 	"github.com/carp-rpc/carp-go/internal/bench"
 )
@@ -53,29 +50,15 @@ func (r row) cases(ring string) []bench.Case {
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	flags := flag.NewFlagSet("raw", flag.ContinueOnError)
-	plan := bench.Flags(flags)
-	pattern := flags.String("rows", "", "regular expression of the rows to run")
-	ring := flags.String("ring", "", "bytes of shm's rings per direction (empty: the default)")
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	wanted, err := regexp.Compile(*pattern)
-	if err != nil {
+	p := bench.NewProgram("raw")
+	ring := p.Flags.String("ring", "", "bytes of shm's rings per direction (empty: the default)")
+	if err := p.Parse(args); err != nil {
 		return err
 	}
 	for _, r := range rows {
-		if !wanted.MatchString(r.name) {
-			continue
-		}
-		result, err := bench.Compare(ctx, *plan, r.cases(*ring))
-		if err != nil {
+		if err := p.Print(ctx, out, r.name, r.cases(*ring), nil); err != nil {
 			return err
 		}
-		if err := bench.WriteRow(out, r.name, result); err != nil {
-			return err
-		}
-		fmt.Fprintln(out)
 	}
 	return nil
 }

@@ -7,10 +7,8 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"io"
-	"regexp"
 	"strings"
 
 	"github.com/carp-rpc/carp-go/internal/bench"
@@ -32,34 +30,19 @@ func title(w bench.Case) string {
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	flags := flag.NewFlagSet("rpc", flag.ContinueOnError)
-	plan := bench.Flags(flags)
-	pattern := flags.String("rows", "", "regular expression of the rows to run")
-	stacks := flags.String("stacks", "unix,shm,bufconn", "stacks to compare, the baseline first")
-	window := flags.String(setWindow, "", "bytes of the HTTP/2 windows (empty: gRPC's default)")
-	buffer := flags.String(setBuffer, "", "bytes of the read and write buffers (empty: gRPC's default)")
-	ring := flags.String(setRing, "", "bytes of shm's rings per direction (empty: the default)")
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	wanted, err := regexp.Compile(*pattern)
-	if err != nil {
+	p := bench.NewProgram("rpc")
+	stacks := p.Flags.String("stacks", "unix,shm,bufconn", "stacks to compare, the baseline first")
+	window := p.Flags.String(setWindow, "", "bytes of the HTTP/2 windows (empty: gRPC's default)")
+	buffer := p.Flags.String(setBuffer, "", "bytes of the read and write buffers (empty: gRPC's default)")
+	ring := p.Flags.String(setRing, "", "bytes of shm's rings per direction (empty: the default)")
+	if err := p.Parse(args); err != nil {
 		return err
 	}
 	for _, w := range workloads {
-		if !wanted.MatchString(title(w)) {
-			continue
-		}
-		w = set(set(w, setWindow, *window), setBuffer, *buffer)
-		result, err := bench.Compare(ctx, *plan, each(w, strings.Split(*stacks, ","), *ring))
-		if err != nil {
+		cases := each(set(set(w, setWindow, *window), setBuffer, *buffer), strings.Split(*stacks, ","), *ring)
+		if err := p.Print(ctx, out, title(w), cases, func(row bench.Row) { writeGap(out, row) }); err != nil {
 			return err
 		}
-		if err := bench.WriteRow(out, title(w), result); err != nil {
-			return err
-		}
-		writeGap(out, result)
-		fmt.Fprintln(out)
 	}
 	return nil
 }
