@@ -30,18 +30,6 @@ type dynamicCase struct {
 
 var instant = time.Date(2026, 2, 28, 23, 59, 59, 123456789, time.UTC)
 
-// Dynamic returns values that are their own dynamic form: each must come back as
-// it is from every codec that can carry it.
-func Dynamic() []any {
-	var all []any
-	for _, c := range dynamicCases {
-		if c.want == nil || c.in == nil {
-			all = append(all, c.in)
-		}
-	}
-	return all
-}
-
 var dynamicCases = []dynamicCase{
 	{"null is nil", nil, nil},
 	{"truth values stay", true, nil},

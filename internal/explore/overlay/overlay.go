@@ -11,7 +11,6 @@ import (
 	"go/parser"
 	"go/printer"
 	"go/token"
-	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -89,9 +88,6 @@ func (o *Overlay) Write(dir string) (string, error) {
 	file := filepath.Join(dir, "overlay.json")
 	return file, os.WriteFile(file, list, 0o600)
 }
-
-// Clone is a copy that changes don't affect.
-func (o *Overlay) Clone() *Overlay { return &Overlay{maps.Clone(o.replace)} }
 
 func rewrite(path string, text []byte, imports map[string]string) ([]byte, error) {
 	fset := token.NewFileSet()
