@@ -42,7 +42,7 @@ func (p *person) says(text string) { fmt.Fprintln(p.in, text) }
 // sees waits for a line.
 func (p *person) sees(want string) {
 	p.t.Helper()
-	timeout := time.After(30 * time.Second)
+	timeout := time.After(time.Minute)
 	for {
 		select {
 		case line, ok := <-p.lines:

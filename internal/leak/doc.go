@@ -19,7 +19,7 @@
 // Only goroutines and directories can be seen on every platform; the rest needs
 // Linux's /proc.
 //
-// What is there when Check is called may stay. Everything else has five seconds
+// What is there when Check is called may stay. Everything else has a minute
 // to go away after the test's own cleanups have run, because closing is rarely
 // instant; what remains then is reported by name: the goroutine's stack, the
 // descriptor's link target, the mapped file and its size, the segment's id.

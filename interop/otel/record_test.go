@@ -66,7 +66,7 @@ func (r *recorder) ForceFlush(context.Context) error { return nil }
 // await waits until n spans have ended.
 func (r *recorder) await(t *testing.T, n int) {
 	t.Helper()
-	timeout := time.After(30 * time.Second)
+	timeout := time.After(time.Minute)
 	for {
 		r.mu.Lock()
 		ended, changed := r.ended, r.changed
