@@ -31,6 +31,13 @@ func init() { //nolint:gochecknoinits // sets variables that are there for this
 		}
 		return nil
 	}
+	bothways.Transport = func(cc any) grpc.ClientConnInterface {
+		c := cc.(*ClientConn)
+		if t, ok := c.over.(*directTransport); ok {
+			return t.client
+		}
+		return c
+	}
 }
 
 // connTagger gives the contexts of grpc-go's connections what PerConn says. It takes no

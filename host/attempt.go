@@ -41,10 +41,21 @@ func unsent(err error) bool {
 	return ok && !lost.Sent
 }
 
+// A try makes a call at a provider.
+type try func(context.Context, *request, provider) error
+
+// make makes a call, within the interceptors of outgoing calls.
+func (h *Host) make(ctx context.Context, q *request, try try) error {
+	if len(h.outgoing) == 0 {
+		return h.attempt(ctx, q, try)
+	}
+	return h.intercept(ctx, q, func(ctx context.Context) error { return h.attempt(ctx, q, try) })
+}
+
 // attempt makes a call at one provider after the other: at most once, unless the
 // method may be called more often. The error is the last one's, or that there is
 // none.
-func (h *Host) attempt(ctx context.Context, q *request, try func(provider) error) error {
+func (h *Host) attempt(ctx context.Context, q *request, try try) error {
 	if err := checkOutgoing(ctx); err != nil {
 		return err
 	}
@@ -53,7 +64,7 @@ func (h *Host) attempt(ctx context.Context, q *request, try func(provider) error
 		cfg = &h.config.call
 	}
 	if q.to != nil {
-		return bare(try(*q.to))
+		return bare(try(ctx, q, *q.to))
 	}
 	wait := waitsForReady(q.opts, cfg.waitForReady)
 	d := q.demand
@@ -78,7 +89,7 @@ func (h *Host) attempt(ctx context.Context, q *request, try func(provider) error
 			tried = nil
 			continue
 		}
-		last = try(p)
+		last = try(ctx, q, p)
 		switch {
 		case last == nil || ctx.Err() != nil:
 			return last

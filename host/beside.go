@@ -5,6 +5,9 @@ import (
 	"sync"
 
 	"google.golang.org/grpc"
+
+	"github.com/carp-rpc/carp-go/carpgrpc"
+	"github.com/carp-rpc/carp-go/internal/bothways"
 )
 
 // besideConn makes calls over the connection that a link's stream is on, and knows
@@ -17,13 +20,27 @@ type besideConn struct {
 	waiter chan struct{} // closed when there are no calls; nil if nobody waits
 }
 
-var _ grpc.ClientConnInterface = (*besideConn)(nil)
+var (
+	_ grpc.ClientConnInterface = (*besideConn)(nil)
+	_ bothways.RawInvoker      = (*besideConn)(nil)
+)
+
+func newBesideConn(cc *carpgrpc.ClientConn) *besideConn {
+	return &besideConn{rpc: bothways.Transport(cc)}
+}
 
 // Invoke implements [grpc.ClientConnInterface].
 func (c *besideConn) Invoke(ctx context.Context, path string, in, out any, opts ...grpc.CallOption) error {
 	c.begin()
 	defer c.end()
 	return c.rpc.Invoke(ctx, path, in, out, opts...)
+}
+
+// InvokeRaw implements [bothways.RawInvoker].
+func (c *besideConn) InvokeRaw(ctx context.Context, call *bothways.RawCall) error {
+	c.begin()
+	defer c.end()
+	return call.Over(ctx, c.rpc)
 }
 
 // NewStream implements [grpc.ClientConnInterface].

@@ -7,8 +7,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-
-	"google.golang.org/grpc/mem"
 )
 
 const (
@@ -102,8 +100,7 @@ func (v *victim) call(codec string, which int, body []byte) (call func() error, 
 	}
 	path := v.served[which]
 	return func() error {
-		w := &localWire{request: mem.BufferSlice{mem.SliceBuffer(body)}}
-		_, err := v.h.dispatch(context.Background(), path, codec, w)
+		_, err := v.h.serveLocal(context.Background(), &request{path: path, codec: codec, body: body})
 		return err
 	}, "arguments of " + path
 }

@@ -9,10 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/grpc/mem"
-
 	carpv1 "github.com/carp-rpc/carp-go/carpgo/v1"
 	"github.com/carp-rpc/carp-go/codecs/value"
+	"github.com/carp-rpc/carp-go/internal/raw"
 )
 
 type (
@@ -89,7 +88,7 @@ func (r replies) serve(c *call) error {
 	if msg, err := c.receiveOne(); err == nil {
 		msg.Free()
 	}
-	return c.send(mem.BufferSlice{mem.SliceBuffer(*r.body)})
+	return c.send(raw.Of(*r.body))
 }
 
 func (replies) announce(name string) *carpv1.Method { return &carpv1.Method{Name: name} }

@@ -9,38 +9,38 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	carpv1 "github.com/carp-rpc/carp-go/carpgo/v1"
 	"github.com/carp-rpc/carp-go/host/internal/link"
+	"github.com/carp-rpc/carp-go/internal/raw"
 )
 
 // A wire is one incoming call as its transport shows it to the dispatcher: an
 // HTTP/2 stream, a call on a link, a local call. Recv is called by one goroutine
 // at a time, and so are send and sendHeader.
 type wire interface {
-	// recv returns the next request message, whose buffers the caller frees,
-	// or io.EOF after the last.
-	recv() (mem.BufferSlice, error)
+	// recv returns the next request message, which the caller frees, or io.EOF
+	// after the last.
+	recv() (raw.Message, error)
 	// sendHeader is called at most once, before the first send.
 	sendHeader(metadata.MD) error
-	// send takes over the message's buffers, and calls sent, unless that is nil, when
-	// they don't wait for the peer any more.
-	send(msg mem.BufferSlice, sent func()) error
-	// flags are what the call says of itself.
-	flags() callFlags
+	// send takes the message over, and calls sent, unless that is nil, when it doesn't
+	// wait for the peer any more.
+	send(msg raw.Message, sent func()) error
 }
 
 // call is an incoming call in the dispatcher. It is what [grpc.SetHeader] and
-// [grpc.SetTrailer] work on, whatever the wire.
+// [grpc.SetTrailer] work on, whatever the wire. What the wire knows of it is set before
+// it is dispatched.
 type call struct {
-	host  *Host
-	ctx   context.Context
-	path  string
-	link  *Link  // over which it came, or to which it belongs; nil for none
-	codec string // as the caller tagged it
+	host   *Host
+	values callValues
+	ctx    context.Context // values, and what interceptors put around them
+	path   string
+	link   *Link  // over which it came, or to which it belongs; nil for none
+	codec  string // as the caller tagged it; "" is protobuf
 	callFlags
 	wire wire
 	// maxReceive bounds the messages of a call. The transport's own bound may be
@@ -52,6 +52,8 @@ type call struct {
 	recv []reflect.Value // the object whose method is called, or empty
 	done func()          // lets it go, or nil
 
+	room [smallBody]byte // for the reply of a plain function
+
 	mu         sync.Mutex
 	callbacks  []*reference // functions that are arguments
 	retained   bool         // beyond the call
@@ -59,6 +61,9 @@ type call struct {
 	headerSent bool
 	trailer    metadata.MD
 }
+
+// smallBody is how large an encoded message may be that needs no memory of its own.
+const smallBody = 96
 
 var _ grpc.ServerTransportStream = (*call)(nil)
 
@@ -114,7 +119,7 @@ func (c *call) flushHeader() error {
 	return c.wire.sendHeader(header)
 }
 
-func (c *call) send(msg mem.BufferSlice) error {
+func (c *call) send(msg raw.Message) error {
 	if err := c.flushHeader(); err != nil {
 		return err
 	}
@@ -132,11 +137,11 @@ func (c *call) send(msg mem.BufferSlice) error {
 }
 
 // receive returns the next message, or io.EOF after the last.
-func (c *call) receive() (mem.BufferSlice, error) {
+func (c *call) receive() (raw.Message, error) {
 	msg, err := c.wire.recv()
 	if n := msg.Len(); err == nil && n > c.maxReceive {
 		msg.Free()
-		return nil, hostError(codes.ResourceExhausted, "%s: the request has %d bytes, at most %d are taken",
+		return msg, hostError(codes.ResourceExhausted, "%s: the request has %d bytes, at most %d are taken",
 			pathName(c.path), n, c.maxReceive)
 	}
 	if hook := c.host.hooks.Message; hook != nil && err == nil {
@@ -146,10 +151,10 @@ func (c *call) receive() (mem.BufferSlice, error) {
 }
 
 // receiveOne returns the message of a call that has one.
-func (c *call) receiveOne() (mem.BufferSlice, error) {
+func (c *call) receiveOne() (raw.Message, error) {
 	msg, err := c.receive()
 	if errors.Is(err, io.EOF) {
-		return nil, hostError(codes.InvalidArgument, "%s: the call has no request message", pathName(c.path))
+		return msg, hostError(codes.InvalidArgument, "%s: the call has no request message", pathName(c.path))
 	}
 	return msg, err
 }
@@ -161,21 +166,15 @@ type endpoint interface {
 	announce(name string) *carpv1.Method
 }
 
-// dispatch runs one incoming call: the only way to anything that this host
-// serves. Ctx has the caller's metadata and peer; codec is the caller's tag, ""
-// for none. The error, if any, is a status.
-func (h *Host) dispatch(ctx context.Context, path, codec string, w wire) (metadata.MD, error) {
-	c := &call{host: h, path: path, codec: codec, callFlags: w.flags(), wire: w, maxReceive: h.maxMessage}
+// dispatch runs one incoming call: the only way to anything that this host serves.
+// It returns the trailer. The error, if any, is a status.
+func (h *Host) dispatch(c *call) (metadata.MD, error) {
+	c.host, c.maxReceive = h, h.maxMessage
 	if c.codec == "" {
 		c.codec = protoCodec
 	}
-	if w, ok := w.(interface{ via() *Link }); ok {
-		c.link = w.via()
-	}
-	if w, ok := w.(interface{ room() *room }); ok {
-		c.answers = w.room()
-	}
-	c.ctx = grpc.NewContextWithServerTransportStream(ctx, c)
+	c.values.call = c
+	c.ctx = c.values.context()
 	err := h.observed(c)
 	if headerErr := c.flushHeader(); err == nil {
 		err = headerErr

@@ -18,8 +18,8 @@ type wireOptions struct {
 	subtype           string
 }
 
-func readOptions(opts []grpc.CallOption) (*wireOptions, error) {
-	o := new(wireOptions)
+func readOptions(opts []grpc.CallOption) (wireOptions, error) {
+	var o wireOptions
 	for _, opt := range opts {
 		switch opt := opt.(type) {
 		case grpc.HeaderCallOption:
@@ -40,7 +40,7 @@ func readOptions(opts []grpc.CallOption) (*wireOptions, error) {
 			grpc.CompressorCallOption, grpc.MaxRetryRPCBufferSizeCallOption:
 			// They tune a connection that this call doesn't use.
 		default:
-			return nil, hostError(codes.InvalidArgument, "the call option %T has no meaning for a call over a link or in the same host", opt)
+			return o, hostError(codes.InvalidArgument, "the call option %T has no meaning for a call over a link or in the same host", opt)
 		}
 	}
 	return o, nil

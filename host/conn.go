@@ -74,8 +74,8 @@ var _ grpc.ClientConnInterface = (*serviceConn)(nil)
 // Invoke implements [grpc.ClientConnInterface].
 func (c *serviceConn) Invoke(ctx context.Context, path string, in, out any, opts ...grpc.CallOption) error {
 	q, opts := c.request(path, opts)
-	err := c.host.intercept(ctx, q, func(ctx context.Context) error {
-		return c.host.attempt(ctx, q, func(p provider) error { return c.invokeAt(ctx, p, path, in, out, opts) })
+	err := c.host.make(ctx, q, func(ctx context.Context, _ *request, p provider) error {
+		return c.invokeAt(ctx, p, path, in, out, opts)
 	})
 	if err != nil {
 		return statusOf(err).Err()
@@ -127,7 +127,7 @@ func encodingOf(opts []grpc.CallOption) (encoding.CodecV2, *wireOptions, error) 
 	if codec == nil {
 		return nil, nil, status.Errorf(codes.Internal, "no codec for the content-subtype %q; known are %s", o.subtype, messageCodecs)
 	}
-	return codec, o, nil
+	return codec, &o, nil
 }
 
 // invokeEncoded makes a call that doesn't go through gRPC.
@@ -150,8 +150,9 @@ func (c *serviceConn) invokeEncoded(ctx context.Context, p provider, path string
 		}
 		return err
 	}
-	defer r.body.Free()
-	if err := codec.Unmarshal(r.body, out); err != nil {
+	reply := r.body.Buffers()
+	defer reply.Free()
+	if err := codec.Unmarshal(reply, out); err != nil {
 		return status.Errorf(codes.Internal, "%s: error unmarshalling reply: %v", pathName(path), err)
 	}
 	return nil
@@ -162,11 +163,9 @@ func (c *serviceConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, path
 	var s grpc.ClientStream
 	q, opts := c.request(path, opts)
 	q.stream = desc
-	err := c.host.intercept(ctx, q, func(ctx context.Context) error {
-		return c.host.attempt(ctx, q, func(p provider) (err error) {
-			s, err = c.openAt(ctx, p, desc, path, opts)
-			return err
-		})
+	err := c.host.make(ctx, q, func(ctx context.Context, _ *request, p provider) (err error) {
+		s, err = c.openAt(ctx, p, desc, path, opts)
+		return err
 	})
 	if err != nil {
 		return nil, statusOf(err).Err()

@@ -116,7 +116,7 @@ func (d *dialled) open(ctx context.Context, l *Link) error {
 		l.server.Stop()
 		return err
 	}
-	l.beside = &besideConn{rpc: l.conn}
+	l.beside = newBesideConn(l.conn)
 	l.grpc = l.beside
 	if err = d.host.openLink(ctx, l); err != nil {
 		l.closeConn()

@@ -224,9 +224,8 @@ func (d *dynamic) call(ctx context.Context, h *Host, result reflect.Value) error
 		reply.Free()
 		return nil
 	}
-	buf := contiguous(reply)
-	defer buf.Free()
-	pieces, err := d.codec.SplitResults(buf.ReadOnlyData(), 1)
+	defer reply.Free()
+	pieces, err := d.codec.SplitResults(reply.Data, 1)
 	if err == nil {
 		err = d.decode(pieces[0], result)
 	}

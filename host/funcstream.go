@@ -8,11 +8,11 @@ import (
 	"sync"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/mem"
 
 	"github.com/carp-rpc/carp-go/codecs/args"
 	"github.com/carp-rpc/carp-go/codecs/protobuf/synth"
 	"github.com/carp-rpc/carp-go/host/internal/bind"
+	"github.com/carp-rpc/carp-go/internal/raw"
 )
 
 // On the wire a stream of plain values is one of gRPC's. What the function
@@ -29,14 +29,14 @@ func (f *function) serveSpecial(c *call, codec args.Codec) error {
 	defer c.endCallbacks()
 	ctx, cancel := context.WithCancel(c.ctx)
 	defer cancel()
-	var a bind.Args
+	a := new(bind.Args)
 	if !ownItems(codec) || !f.sig.TakesStream() {
 		var err error
 		if a, err = f.decode(c, codec); err != nil {
 			return err
 		}
 	}
-	in, err := f.arguments(c, a, f.before(ctx, c))
+	in, err := f.arguments(c, a, f.before(nil, &ctx, c))
 	if err != nil {
 		return err
 	}
@@ -61,11 +61,11 @@ func (f *function) serveSpecial(c *call, codec args.Codec) error {
 	if results, err = f.results(c, results); err != nil {
 		return err
 	}
-	body, err := f.sig.EncodeResults(codec, results)
+	body, err := f.sig.EncodeResults(nil, codec, results)
 	if err != nil {
 		return replyError(c.path, err)
 	}
-	return c.send(mem.BufferSlice{mem.SliceBuffer(body)})
+	return c.send(raw.Of(body))
 }
 
 // ownItems tells that the values are generated messages, which are bodies
@@ -97,7 +97,7 @@ func (f *function) sendItems(ctx context.Context, c *call, codec args.Codec, ite
 			failure = replyError(c.path, err)
 			return false
 		}
-		failure = c.send(mem.BufferSlice{mem.SliceBuffer(body)})
+		failure = c.send(raw.Of(body))
 		return failure == nil
 	}
 	if items.IsNil() {
@@ -208,19 +208,18 @@ func (s *inStream) err() error {
 
 func (s *inStream) next() (reflect.Value, error) {
 	item := reflect.New(s.param.Type).Elem()
-	if raw := s.first; raw != nil {
+	if piece := s.first; piece != nil {
 		s.first = nil
-		return item, s.fit(s.codec.Decode(*raw, item))
+		return item, s.fit(s.codec.Decode(*piece, item))
 	}
 	msg, err := s.call.receive()
 	if err != nil {
 		return item, err
 	}
-	buf := contiguous(msg)
-	defer buf.Free()
-	raw, err := s.codec.Check(buf.ReadOnlyData())
+	defer msg.Free()
+	piece, err := s.codec.Check(msg.Data)
 	if err == nil {
-		err = s.codec.Decode(raw, item)
+		err = s.codec.Decode(piece, item)
 	}
 	return item, s.fit(err)
 }

@@ -9,12 +9,12 @@ import (
 	"runtime/debug"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 
 	carpv1 "github.com/carp-rpc/carp-go/carpgo/v1"
 	"github.com/carp-rpc/carp-go/codecs/args"
 	"github.com/carp-rpc/carp-go/host/internal/bind"
+	"github.com/carp-rpc/carp-go/internal/raw"
 )
 
 // function is the endpoint of an exported Go function or method.
@@ -57,28 +57,29 @@ func (f *function) servePlain(c *call, codec args.Codec) error {
 	if err != nil {
 		return err
 	}
-	in := a.Append(f.before(c.ctx, c))
+	in := a.Append(f.before(a.Room(), &c.ctx, c))
 	if c.oneWay {
 		return f.post(c, in)
 	}
 	results, err := f.call(in)
+	a.Free()
 	if err != nil {
 		return err
 	}
-	body, err := f.sig.EncodeResults(codec, results)
+	body, err := f.sig.EncodeResults(c.room[:0], codec, results)
 	if err != nil {
 		return replyError(c.path, err)
 	}
-	return c.send(mem.BufferSlice{mem.SliceBuffer(body)})
+	return c.send(raw.Of(body))
 }
 
-// before is what a function takes before its arguments.
-func (f *function) before(ctx context.Context, c *call) []reflect.Value {
-	in := make([]reflect.Value, 0, 2+len(f.sig.Params))
+// before appends what a function takes before its arguments. A context is read when the
+// function is called.
+func (f *function) before(in []reflect.Value, ctx *context.Context, c *call) []reflect.Value {
 	in = append(in, f.recv...)
 	in = append(in, c.recv...)
 	if f.sig.Context {
-		in = append(in, reflect.ValueOf(ctx))
+		in = append(in, reflect.ValueOf(ctx).Elem())
 	}
 	return in
 }
@@ -110,17 +111,15 @@ func (f *function) codec(c *call) (args.Codec, error) {
 
 // decode reads the arguments. The message is freed before the function runs: a
 // function may take long, and call back.
-func (f *function) decode(c *call, codec args.Codec) (bind.Args, error) {
+func (f *function) decode(c *call, codec args.Codec) (*bind.Args, error) {
 	msg, err := c.receiveOne()
 	if err != nil {
-		return bind.Args{}, err
+		return nil, err
 	}
-	buf := msg.MaterializeToBuffer(mem.DefaultBufferPool())
-	msg.Free()
-	defer buf.Free()
-	a, err := f.sig.DecodeArgs(codec, buf.ReadOnlyData())
+	defer msg.Free()
+	a, err := f.sig.DecodeArgs(codec, msg.Data)
 	if err != nil {
-		return bind.Args{}, bindError(c.path, err)
+		return nil, bindError(c.path, err)
 	}
 	if w, ok := c.wire.(interface{ streaming() bool }); ok && w.streaming() && !f.sig.TakesStream() {
 		return a, c.endOfRequests()

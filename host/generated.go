@@ -8,10 +8,10 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/encoding"
-	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 
 	carpv1 "github.com/carp-rpc/carp-go/carpgo/v1"
+	"github.com/carp-rpc/carp-go/internal/raw"
 )
 
 // generatedUnary is the endpoint of a unary method of a generated service.
@@ -54,7 +54,6 @@ func (g *generatedUnary) serve(c *call) error {
 		if err != nil {
 			return err
 		}
-		defer msg.Free()
 		return unmarshal(codec, msg, v, c.path)
 	}
 	reply, err := g.desc.Handler(g.impl, c.ctx, decode, nil)
@@ -65,7 +64,7 @@ func (g *generatedUnary) serve(c *call) error {
 	if err != nil {
 		return replyError(c.path, err)
 	}
-	return c.send(msg)
+	return c.send(raw.Join(msg))
 }
 
 func (g *generatedStream) serve(c *call) error {
@@ -109,7 +108,7 @@ func (s *serverStream) SendMsg(m any) error {
 	if err != nil {
 		return replyError(s.call.path, err)
 	}
-	return s.call.send(msg)
+	return s.call.send(raw.Join(msg))
 }
 
 func (s *serverStream) RecvMsg(m any) error {
@@ -117,14 +116,15 @@ func (s *serverStream) RecvMsg(m any) error {
 	if err != nil {
 		return err // io.EOF ends the caller's stream
 	}
-	defer msg.Free()
 	return unmarshal(s.codec, msg, m, s.call.path)
 }
 
-// unmarshal decodes a request message; what is wrong with it is the caller's
+// unmarshal decodes and frees a request message; what is wrong with it is the caller's
 // fault.
-func unmarshal(codec encoding.CodecV2, msg mem.BufferSlice, v any, path string) error {
-	if err := codec.Unmarshal(msg, v); err != nil {
+func unmarshal(codec encoding.CodecV2, msg raw.Message, v any, path string) error {
+	data := msg.Buffers()
+	defer data.Free()
+	if err := codec.Unmarshal(data, v); err != nil {
 		return requestError(path, err)
 	}
 	return nil

@@ -8,8 +8,9 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
+
+	"github.com/carp-rpc/carp-go/internal/raw"
 )
 
 // WithoutTunnel makes a host one that knows no tunnels: a peer that dials has
@@ -30,7 +31,7 @@ func Echoed(tb testing.TB, h *Host, path string, sent ...string) (got []string, 
 		return nil, err
 	}
 	for _, s := range sent {
-		if err := m.send(mem.BufferSlice{mem.SliceBuffer(s)}); err != nil {
+		if err := m.send(raw.Of([]byte(s))); err != nil {
 			return nil, err
 		}
 	}
@@ -45,7 +46,7 @@ func Echoed(tb testing.TB, h *Host, path string, sent ...string) (got []string, 
 		if err != nil {
 			return got, err
 		}
-		got = append(got, string(msg.Materialize()))
+		got = append(got, string(msg.Data))
 		msg.Free()
 	}
 }

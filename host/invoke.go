@@ -5,12 +5,12 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/carp-rpc/carp-go/host/internal/link"
+	"github.com/carp-rpc/carp-go/internal/bothways"
+	"github.com/carp-rpc/carp-go/internal/raw"
 )
 
 // request is a call, with its message encoded.
@@ -29,6 +29,7 @@ type request struct {
 	cfg      *callConfig      // how the call is made; nil as the host says
 	handed   bool             // it has been given to a wire, which may have sent it
 	before   bool             // so had an earlier attempt of an idempotent call
+	reply    *reply           // of the latest attempt of an invocation, if there was one
 }
 
 // failed makes the error that the caller gets.
@@ -43,7 +44,7 @@ func (q *request) failed(err error, trailer metadata.MD) *Error {
 type reply struct {
 	header  metadata.MD
 	trailer metadata.MD
-	body    mem.BufferSlice
+	body    raw.Message
 }
 
 // A provider is where a call can go: a link, or this host if link is nil.
@@ -55,22 +56,14 @@ type provider struct {
 
 // invoke makes a call wherever its path is exported, and returns the body of the
 // reply. The error is an *Error.
-func (h *Host) invoke(ctx context.Context, q *request) (mem.BufferSlice, error) {
+func (h *Host) invoke(ctx context.Context, q *request) (raw.Message, error) {
 	body, _, err := h.invokeWithTrailer(ctx, q)
 	return body, err
 }
 
-func (h *Host) invokeWithTrailer(ctx context.Context, q *request) (mem.BufferSlice, metadata.MD, error) {
-	var r *reply
-	err := h.intercept(ctx, q, func(ctx context.Context) error {
-		return h.attempt(ctx, q, func(p provider) (err error) {
-			r, err = p.call(ctx, q)
-			if err != nil && r != nil && len(r.trailer.Get(link.RefusedKey)) > 0 {
-				return &refusedError{err}
-			}
-			return err
-		})
-	})
+func (h *Host) invokeWithTrailer(ctx context.Context, q *request) (raw.Message, metadata.MD, error) {
+	err := h.make(ctx, q, invokeAt)
+	r := q.reply
 	if err == nil {
 		return r.body, r.trailer, nil
 	}
@@ -78,7 +71,17 @@ func (h *Host) invokeWithTrailer(ctx context.Context, q *request) (mem.BufferSli
 	if r != nil {
 		trailer = r.trailer
 	}
-	return nil, trailer, q.failed(err, trailer)
+	return raw.Message{}, trailer, q.failed(err, trailer)
+}
+
+// invokeAt is a try of invoke.
+func invokeAt(ctx context.Context, q *request, p provider) error {
+	r, err := p.call(ctx, q)
+	q.reply = r
+	if err != nil && r != nil && len(r.trailer.Get(link.RefusedKey)) > 0 {
+		return &refusedError{err}
+	}
+	return err
 }
 
 // call makes the call at the provider. A reply with an error has the metadata
@@ -123,26 +126,40 @@ func (p provider) call(ctx context.Context, q *request) (*reply, error) {
 	return r, err
 }
 
+// rawCall is a call through gRPC, and its reply.
+type rawCall struct {
+	bothways.RawCall
+	reply reply
+	pairs [8]string // room for what the other end wants to know
+}
+
 // callRaw makes a call through gRPC. It calls taken, unless that is nil, when gRPC holds
 // the request no longer.
 func (l *Link) callRaw(ctx context.Context, rpc grpc.ClientConnInterface, q *request, taken func()) (*reply, error) {
-	r := new(reply)
-	in := rawMessage{data: inRoom(mem.BufferSlice{mem.SliceBuffer(q.body)}, taken)}
-	var out rawMessage
-	var at peer.Peer
-	opts := l.rawOptions(q, grpc.Trailer(&r.trailer), grpc.Peer(&at))
-	err := rpc.Invoke(l.outgoing(ctx, q), q.path, &in, &out, opts...)
-	in.drop()
-	r.body = out.data
-	if err != nil && len(r.trailer.Get(exceptionKey)) == 0 {
-		err = l.lost(ctx, err, at.Addr != nil)
+	c := new(rawCall)
+	c.Method, c.Subtype, c.Message = q.path, q.codec, inRoom(raw.Of(q.body), taken)
+	c.MaxReceive, c.Options = l.host.maxMessage, q.opts
+	c.Pairs = l.pairs(q, c.pairs[:0])
+	err := c.Over(ctx, rpc)
+	c.Message.Free()
+	c.reply.body, c.reply.trailer = c.Reply, c.Trailer
+	if err != nil && len(c.Trailer.Get(exceptionKey)) == 0 {
+		err = l.lost(ctx, err, c.Sent)
 	}
-	return r, err
+	return &c.reply, err
 }
 
 // outgoing adds to a call's metadata what the other end wants to know.
 func (l *Link) outgoing(ctx context.Context, q *request) context.Context {
-	pairs := make([]string, 0, 8)
+	pairs := l.pairs(q, nil)
+	if len(pairs) == 0 {
+		return ctx
+	}
+	return metadata.AppendToOutgoingContext(ctx, pairs...)
+}
+
+// pairs appends what the other end wants to know of a call.
+func (l *Link) pairs(q *request, pairs []string) []string {
 	if q.codec != "" {
 		pairs = append(pairs, codecKey, q.codec)
 	}
@@ -155,10 +172,7 @@ func (l *Link) outgoing(ctx context.Context, q *request) context.Context {
 	if q.instance != "" {
 		pairs = append(pairs, instanceKey, q.instance)
 	}
-	if len(pairs) == 0 {
-		return ctx
-	}
-	return metadata.AppendToOutgoingContext(ctx, pairs...)
+	return pairs
 }
 
 // rawOptions are the options of a call whose messages are encoded already: no
@@ -167,7 +181,7 @@ func (l *Link) rawOptions(q *request, ours ...grpc.CallOption) []grpc.CallOption
 	opts := make([]grpc.CallOption, 0, 3+len(q.opts)+len(ours))
 	opts = append(opts, grpc.MaxCallRecvMsgSize(l.host.maxMessage))
 	opts = append(opts, q.opts...)
-	opts = append(opts, grpc.ForceCodecV2(rawCodec(q.codec)), grpc.CallContentSubtype(q.codec))
+	opts = append(opts, grpc.ForceCodecV2(raw.Codec(q.codec)), grpc.CallContentSubtype(q.codec))
 	return append(opts, ours...)
 }
 

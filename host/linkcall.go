@@ -10,43 +10,36 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/carp-rpc/carp-go/host/internal/link"
+	"github.com/carp-rpc/carp-go/internal/raw"
 )
 
 // linkWire is a call that came over the frames of a link.
 type linkWire struct {
-	link   *Link
 	in     *link.Incoming
 	header metadata.MD
 	body   []byte
 	sent   func() // or nil; to be called when body has been
 	full   bool   // body is the response
-	stray  string
 }
 
 var _ wire = (*linkWire)(nil)
 
-func (w *linkWire) flags() callFlags {
-	return callFlags{oneWay: w.in.OneWay(), instance: w.in.Instance(), stray: w.stray}
-}
-
 // streaming tells whether the caller sends any number of messages.
 func (w *linkWire) streaming() bool { return w.in.Streaming() }
 
-// via tells the dispatcher which link the call came over.
-func (w *linkWire) via() *Link { return w.link }
-
-func (w *linkWire) room() *room { return w.link.answers }
-
-func (w *linkWire) recv() (mem.BufferSlice, error) {
+func (w *linkWire) recv() (raw.Message, error) {
 	m, err := w.in.Recv()
 	if err != nil {
-		return nil, err
+		return raw.Message{}, err
 	}
-	return mem.BufferSlice{mem.NewBuffer(&m.Data, counted(m.Free))}, nil
+	return countedMessage(m), nil
+}
+
+func countedMessage(m link.Message) raw.Message {
+	return raw.Join(mem.BufferSlice{mem.NewBuffer(&m.Data, counted(m.Free))})
 }
 
 // counted is the pool to which the memory of a large message goes back: the room
@@ -68,9 +61,8 @@ func (w *linkWire) sendHeader(md metadata.MD) error {
 	return nil
 }
 
-func (w *linkWire) send(msg mem.BufferSlice, sent func()) error {
-	body := msg.Materialize()
-	msg.Free()
+func (w *linkWire) send(msg raw.Message, sent func()) error {
+	body := msg.Keep()
 	if w.in.TakesItems() {
 		if sent != nil {
 			defer sent()
@@ -87,17 +79,16 @@ func (w *linkWire) send(msg mem.BufferSlice, sent func()) error {
 // serve answers one call that came over the link.
 func (l *Link) serve(in *link.Incoming) {
 	md := in.Metadata()
-	w := &linkWire{link: l, in: in}
+	w := &linkWire{in: in}
+	c := &call{path: in.Method(), codec: in.Codec(), link: l, answers: l.answers, wire: w}
+	c.callFlags = callFlags{oneWay: in.OneWay(), instance: in.Instance()}
 	for key := range md {
 		if strings.HasPrefix(key, reservedPrefix) {
-			w.stray = key // what other wires have there has its own place in a frame
+			c.stray = key // what other wires have there has its own place in a frame
 		}
 	}
-	ctx := metadata.NewIncomingContext(in.Context(), md)
-	if l.peer != nil {
-		ctx = peer.NewContext(ctx, l.peer)
-	}
-	trailer, err := l.host.dispatch(ctx, in.Method(), in.Codec(), w)
+	c.values.Context, c.values.md, c.values.peer = in.Context(), md, l.peer
+	trailer, err := l.host.dispatch(c)
 	result := link.Result{Status: status.Convert(err), Header: w.header, Trailer: trailer, Sent: w.sent}
 	if err == nil {
 		result.Payload = w.body
@@ -124,7 +115,7 @@ func (l *Link) call(ctx context.Context, q *request) (*reply, error) {
 	}
 	r := &reply{header: resp.Header, trailer: resp.Trailer}
 	if resp.Status.Code() == codes.OK {
-		r.body = mem.BufferSlice{mem.SliceBuffer(resp.Payload)}
+		r.body = raw.Of(resp.Payload)
 		return r, nil
 	}
 	r.trailer = withException(resp)
@@ -171,38 +162,34 @@ type linkStream struct {
 
 var _ messages = (*linkStream)(nil)
 
-func (s *linkStream) send(msg mem.BufferSlice) error {
-	body := msg.Materialize()
-	msg.Free()
-	return s.out.Send(body)
-}
+func (s *linkStream) send(msg raw.Message) error { return s.out.Send(msg.Keep()) }
 
 func (s *linkStream) closeSend() error {
 	s.out.CloseSend()
 	return nil
 }
 
-func (s *linkStream) recv() (mem.BufferSlice, error) {
+func (s *linkStream) recv() (raw.Message, error) {
 	if s.items {
 		m, err := s.out.Recv()
 		switch {
 		case err == nil:
-			return mem.BufferSlice{mem.NewBuffer(&m.Data, counted(m.Free))}, nil
+			return countedMessage(m), nil
 		case !errors.Is(err, io.EOF):
-			return nil, s.link.explain(err)
+			return raw.Message{}, s.link.explain(err)
 		}
 	}
 	resp, err := s.out.Response()
 	switch {
 	case err != nil:
-		return nil, s.link.explain(err)
+		return raw.Message{}, s.link.explain(err)
 	case resp.Status.Code() != codes.OK:
-		return nil, resp.Status.Err()
+		return raw.Message{}, resp.Status.Err()
 	case s.items || s.taken:
-		return nil, io.EOF
+		return raw.Message{}, io.EOF
 	}
 	s.taken = true
-	return mem.BufferSlice{mem.SliceBuffer(resp.Payload)}, nil
+	return raw.Of(resp.Payload), nil
 }
 
 func (s *linkStream) header() (metadata.MD, error) { return s.out.Header() }

@@ -5,39 +5,42 @@ import (
 	"io"
 	"net"
 
-	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
+
+	"github.com/carp-rpc/carp-go/internal/raw"
 )
 
-// localWire is a call from the same host. The message is encoded and decoded as
-// on any other wire, so that caller and function share no memory.
-type localWire struct {
-	callFlags
-	request mem.BufferSlice
+// localCall is a call from the same host, in one piece of memory. The message is encoded
+// and decoded as on any other wire, so that caller and function share no memory.
+type localCall struct {
+	call call
+	life localLife
+
+	request []byte
 	read    bool
 	reply   reply
 }
 
-var _ wire = (*localWire)(nil)
+var _ wire = (*localCall)(nil)
 
 // local says whose references the call deals in: the host's own.
-func (*localWire) local() {}
+func (*localCall) local() {}
 
-func (w *localWire) recv() (mem.BufferSlice, error) {
+func (w *localCall) recv() (raw.Message, error) {
 	if w.read {
-		return nil, io.EOF
+		return raw.Message{}, io.EOF
 	}
 	w.read = true
-	return w.request, nil
+	return raw.Of(w.request), nil
 }
 
-func (w *localWire) sendHeader(md metadata.MD) error {
+func (w *localCall) sendHeader(md metadata.MD) error {
 	w.reply.header = md
 	return nil
 }
 
-func (w *localWire) send(msg mem.BufferSlice, _ func()) error {
+func (w *localCall) send(msg raw.Message, _ func()) error {
 	w.reply.body = msg
 	return nil
 }
@@ -70,37 +73,26 @@ func (h *Host) callLocal(ctx context.Context, q *request) (*reply, error) {
 }
 
 func (h *Host) serveLocal(ctx context.Context, q *request) (*reply, error) {
-	w := &localWire{request: mem.BufferSlice{mem.SliceBuffer(q.body)}, callFlags: q.flags()}
-	inside, cancel := h.localContext(ctx)
-	defer cancel()
-	trailer, err := h.dispatch(inside, q.path, q.codec, w)
-	w.reply.trailer = trailer
+	w := &localCall{request: q.body}
+	c := &w.call
+	c.path, c.codec, c.callFlags, c.wire = q.path, q.codec, q.flags(), w
+	c.values.fromHere(ctx, h, &w.life)
+	defer w.life.end()
+	var err error
+	w.reply.trailer, err = h.dispatch(c)
 	return &w.reply, err
 }
 
-// localContext is the context of a called function in the same host as its
-// caller, who has ctx.
-func (h *Host) localContext(ctx context.Context) (context.Context, context.CancelFunc) {
-	inside, cancel := context.WithCancel(isolated{ctx})
-	stop := context.AfterFunc(h.ctx, cancel)
-	md, _ := metadata.FromOutgoingContext(ctx)
-	inside = metadata.NewIncomingContext(inside, md)
-	inside = peer.NewContext(inside, &peer.Peer{Addr: localAddr{}, LocalAddr: localAddr{}})
-	return inside, func() {
-		stop()
-		cancel()
-	}
+// fromHere are the values of a call in the same host as its caller, who has ctx: as on
+// any other wire, nothing of the caller's own values.
+func (v *callValues) fromHere(ctx context.Context, h *Host, life *localLife) {
+	life.caller, life.host = ctx, h.ctx
+	v.Context, v.peer = life, localPeer
+	v.md, _ = metadata.FromOutgoingContext(ctx)
 }
 
-// isolated keeps the caller's context values from the called function, as any
-// other wire does, but not the deadline and the cancellation.
-type isolated struct{ context.Context }
-
-func (isolated) Value(any) any { return nil }
-
-// AfterFunc spares contexts that are derived from this one a goroutine each: the
-// context package calls it.
-func (c isolated) AfterFunc(f func()) func() bool { return context.AfterFunc(c.Context, f) }
+// localPeer is the caller in the same host. Nobody may change it.
+var localPeer = &peer.Peer{Addr: localAddr{}, LocalAddr: localAddr{}}
 
 // localAddr is the address of a caller in the same host.
 type localAddr struct{}

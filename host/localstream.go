@@ -6,17 +6,16 @@ import (
 	"io"
 	"sync"
 
-	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
+
+	"github.com/carp-rpc/carp-go/internal/raw"
 )
 
 // localStream is a call with many messages to the same host. It is the caller's
 // messages, and localCallee the callee's wire.
 type localStream struct {
-	callFlags
-	ctx     context.Context    //nolint:containedctx // the caller's
-	inside  context.Context    //nolint:containedctx // the callee's
-	cancel  context.CancelFunc // ends inside
+	ctx     context.Context //nolint:containedctx // the caller's
+	life    localLife       // the callee's
 	up      *pipe
 	down    *pipe
 	headed  chan struct{} // closed when the header is there, or the call is over
@@ -35,18 +34,18 @@ var (
 // openLocal opens a stream to this host itself.
 func (h *Host) openLocal(ctx context.Context, q *request) (messages, error) {
 	s := &localStream{
-		callFlags: q.flags(),
-		ctx:       ctx, up: newPipe(), down: newPipe(),
+		ctx: ctx, up: newPipe(), down: newPipe(),
 		headed: make(chan struct{}), over: make(chan struct{}),
 	}
-	s.inside, s.cancel = h.localContext(ctx)
+	c := &call{path: q.path, codec: q.codec, callFlags: q.flags(), wire: localCallee{s}}
+	c.values.fromHere(ctx, h, &s.life)
 	if !q.stream.ClientStreams {
-		s.up.put(mem.BufferSlice{mem.SliceBuffer(q.body)})
+		s.up.put(raw.Of(q.body))
 		s.up.close()
 	}
 	go func() {
-		defer s.cancel()
-		s.end, s.err = h.dispatch(s.inside, q.path, q.codec, localCallee{s})
+		defer s.life.end()
+		s.end, s.err = h.dispatch(c)
 		s.setHeaded(nil)
 		close(s.over)
 		s.down.close()
@@ -61,7 +60,7 @@ func (s *localStream) setHeaded(md metadata.MD) {
 	})
 }
 
-func (s *localStream) send(msg mem.BufferSlice) error {
+func (s *localStream) send(msg raw.Message) error {
 	if s.up.send(msg, s.over, s.ctx.Done()) {
 		return nil
 	}
@@ -73,15 +72,12 @@ func (s *localStream) closeSend() error {
 	return nil
 }
 
-func (s *localStream) recv() (mem.BufferSlice, error) {
+func (s *localStream) recv() (raw.Message, error) {
 	msg, err := s.down.recv(s.ctx)
-	if !errors.Is(err, io.EOF) {
-		return msg, err
+	if errors.Is(err, io.EOF) && s.err != nil {
+		err = s.err
 	}
-	if s.err != nil {
-		return nil, s.err
-	}
-	return nil, io.EOF
+	return msg, err
 }
 
 func (s *localStream) header() (metadata.MD, error) {
@@ -108,24 +104,19 @@ type localCallee struct{ s *localStream }
 // local says whose references the call deals in: the host's own.
 func (localCallee) local() {}
 
-func (c localCallee) flags() callFlags { return c.s.callFlags }
-
-func (c localCallee) recv() (mem.BufferSlice, error) { return c.s.up.recv(c.s.inside) }
+func (c localCallee) recv() (raw.Message, error) { return c.s.up.recv(&c.s.life) }
 
 func (c localCallee) sendHeader(md metadata.MD) error {
 	c.s.setHeaded(md)
 	return nil
 }
 
-func (c localCallee) send(msg mem.BufferSlice, _ func()) error {
+func (c localCallee) send(msg raw.Message, _ func()) error {
 	c.s.setHeaded(nil)
-	// As on any other wire, caller and callee share no memory.
-	body := msg.Materialize()
-	msg.Free()
-	if c.s.down.send(mem.BufferSlice{mem.SliceBuffer(body)}, nil, c.s.inside.Done()) {
+	if c.s.down.send(raw.Of(msg.Keep()), nil, c.s.life.Done()) {
 		return nil
 	}
-	return c.s.inside.Err()
+	return c.s.life.Err()
 }
 
 // pipeSize is how many bytes wait in a pipe before its writer does: as many as on
@@ -138,7 +129,7 @@ type pipe struct {
 	writable chan struct{} // the same for the writer
 
 	mu     sync.Mutex
-	items  []mem.BufferSlice
+	items  []raw.Message
 	size   int
 	closed bool
 }
@@ -155,20 +146,20 @@ func notify(c chan struct{}) {
 }
 
 // weight is what a message counts: its bytes, and what it takes to keep it.
-func weight(msg mem.BufferSlice) int { return msg.Len() + 64 }
+func weight(msg *raw.Message) int { return msg.Len() + 64 }
 
 // put adds a message, whatever room there is.
-func (p *pipe) put(msg mem.BufferSlice) {
+func (p *pipe) put(msg raw.Message) {
 	p.mu.Lock()
 	p.items = append(p.items, msg)
-	p.size += weight(msg)
+	p.size += weight(&msg)
 	p.mu.Unlock()
 	notify(p.readable)
 }
 
 // send adds a message when there is room. It returns false if over or done is
 // closed before.
-func (p *pipe) send(msg mem.BufferSlice, over, done <-chan struct{}) bool {
+func (p *pipe) send(msg raw.Message, over, done <-chan struct{}) bool {
 	for {
 		select {
 		case <-over:
@@ -202,13 +193,13 @@ func (p *pipe) close() {
 }
 
 // recv returns the next message, or io.EOF after the last.
-func (p *pipe) recv(ctx context.Context) (mem.BufferSlice, error) {
+func (p *pipe) recv(ctx context.Context) (raw.Message, error) {
 	for {
 		p.mu.Lock()
 		if len(p.items) > 0 {
 			msg := p.items[0]
 			p.items = p.items[1:]
-			p.size -= weight(msg)
+			p.size -= weight(&msg)
 			p.mu.Unlock()
 			notify(p.writable)
 			return msg, nil
@@ -216,12 +207,12 @@ func (p *pipe) recv(ctx context.Context) (mem.BufferSlice, error) {
 		closed := p.closed
 		p.mu.Unlock()
 		if closed {
-			return nil, io.EOF
+			return raw.Message{}, io.EOF
 		}
 		select {
 		case <-p.readable:
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return raw.Message{}, ctx.Err()
 		}
 	}
 }

@@ -8,19 +8,18 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
+
+	"github.com/carp-rpc/carp-go/internal/raw"
 )
 
-// callFlags are what a call says of itself beside its arguments. Each wire has
+// callFlags are what a call says of itself beside its arguments. Each transport has
 // its own place for them.
 type callFlags struct {
 	oneWay   bool
 	instance string // the object whose method is called
 	stray    string // a reserved metadata key that the contract doesn't have, or ""
 }
-
-func (f callFlags) flags() callFlags { return f }
 
 func (q *request) flags() callFlags { return callFlags{oneWay: q.oneWay, instance: q.instance} }
 
@@ -55,7 +54,7 @@ func (f *function) post(c *call, in []reflect.Value) error {
 			h.failed(ctx, c.path, err)
 		}
 	}()
-	return c.send(mem.BufferSlice{mem.SliceBuffer(nil)})
+	return c.send(raw.Message{})
 }
 
 // detached is the context of a function that goes on after its call: it has the
@@ -89,7 +88,7 @@ func (h *Host) failed(ctx context.Context, path string, err error) {
 }
 
 // nowhere is the wire of a call that has been answered.
-type nowhere struct{ callFlags }
+type nowhere struct{}
 
 var (
 	_ wire = nowhere{}
@@ -97,9 +96,9 @@ var (
 	errAnswered = errors.New("the call was one-way and has been answered")
 )
 
-func (nowhere) recv() (mem.BufferSlice, error) { return nil, errAnswered }
-func (nowhere) sendHeader(metadata.MD) error   { return errAnswered }
-func (nowhere) send(msg mem.BufferSlice, _ func()) error {
+func (nowhere) recv() (raw.Message, error)   { return raw.Message{}, errAnswered }
+func (nowhere) sendHeader(metadata.MD) error { return errAnswered }
+func (nowhere) send(msg raw.Message, _ func()) error {
 	msg.Free()
 	return errAnswered
 }

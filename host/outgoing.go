@@ -43,9 +43,6 @@ var errNotCalled = status.Error(codes.Internal, "an interceptor of outgoing call
 // intercept makes a call within the interceptors of outgoing calls. A call that has
 // failed doesn't succeed by an interceptor's word.
 func (h *Host) intercept(ctx context.Context, q *request, do func(context.Context) error) error {
-	if len(h.outgoing) == 0 {
-		return do(ctx)
-	}
 	info := OutgoingInfo{Path: q.path, Codec: q.codec, OneWay: q.oneWay, Stream: q.stream != nil}
 	result := errNotCalled
 	var run func(n int) func(context.Context) error

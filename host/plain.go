@@ -76,7 +76,7 @@ func (d *dialled) openPlain(ctx context.Context, l *Link) error {
 	if err != nil {
 		return err
 	}
-	l.beside = &besideConn{rpc: conn}
+	l.beside = newBesideConn(conn)
 	l.conn, l.grpc, l.plain = conn, l.beside, true
 	services, err := d.survey(ctx, l)
 	if err == nil {

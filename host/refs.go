@@ -211,7 +211,7 @@ func (p provider) ownInstance(ref *value.Ref, c *class) (reflect.Value, error) {
 }
 
 // arguments makes a function's arguments of what has travelled.
-func (f *function) arguments(c *call, a bind.Args, in []reflect.Value) ([]reflect.Value, error) {
+func (f *function) arguments(c *call, a *bind.Args, in []reflect.Value) ([]reflect.Value, error) {
 	if err := f.resultsCanTravel(c); err != nil {
 		return nil, err
 	}
@@ -266,9 +266,7 @@ func (f *function) reference(c *call, p *bind.Param, ref *value.Ref) (reflect.Va
 	}
 	r.codec = codec
 	r.object = &handle{&reference{at: from, ref: *ref}}
-	for i := range p.Go.NumOut() {
-		r.out = append(r.out, p.Go.Out(i))
-	}
+	r.setResults(p.Go)
 	c.lend(r.object.reference)
 	return r.function(p.Go), nil
 }
@@ -422,23 +420,22 @@ func (r *required) exchange(v *invocation, p *passing) ([]reflect.Value, metadat
 	if err != nil {
 		return nil, nil, callError(r.path, argumentError(err))
 	}
-	body, err := r.sig.EncodeArgs(codec, values)
+	body, err := r.sig.EncodeArgs(nil, codec, values)
 	if err != nil {
 		return fail(err)
 	}
 	q := r.request(codec.Name(), body, v.opts)
 	q.to = &p.to
-	reply, trailer, err := r.host.invokeWithTrailer(v.ctx, q)
+	reply, trailer, err := r.host.invokeWithTrailer(v.ctx, &q)
 	if err != nil {
 		return nil, trailer, err
 	}
-	buf := contiguous(reply)
-	defer buf.Free()
+	defer reply.Free()
 	travelled := make([]reflect.Value, len(r.sig.Results))
 	for i := range travelled {
 		travelled[i] = reflect.New(r.sig.Results[i].Type).Elem()
 	}
-	if err := r.sig.DecodeResults(codec, buf.ReadOnlyData(), travelled); err != nil {
+	if err := r.sig.DecodeResults(codec, reply.Data, travelled); err != nil {
 		return nil, nil, sentError(r.path, status.Error(codes.Internal, err.Error()), nil)
 	}
 	return travelled, trailer, nil

@@ -10,7 +10,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 
 	"github.com/carp-rpc/carp-go/codecs/args"
@@ -122,9 +121,9 @@ type required struct {
 	demand *demand
 	cfg    callConfig
 	codec  args.Codec
-	out    []reflect.Type // all results, the error included
-	future reflect.Type   // what is returned, if it is a future of out
-	object *handle        // whose method it is, or nil
+	blank  []reflect.Value // all results as zero values, the error included
+	future reflect.Type    // what is returned, if it is a future of these
+	object *handle         // whose method it is, or nil
 }
 
 func (h *Host) newRequired(name string, t reflect.Type, opts []CallOption) (*required, error) {
@@ -149,10 +148,15 @@ func (h *Host) newRequired(name string, t reflect.Type, opts []CallOption) (*req
 	if r.codec, err = r.codecNamed(cfg.codec); err != nil {
 		return nil, err
 	}
-	for i := range plain.NumOut() {
-		r.out = append(r.out, plain.Out(i))
-	}
+	r.setResults(plain)
 	return r, nil
+}
+
+// setResults says what a function of type t returns.
+func (r *required) setResults(t reflect.Type) {
+	for i := range t.NumOut() {
+		r.blank = append(r.blank, reflect.Zero(t.Out(i)))
+	}
 }
 
 func (r *required) codecNamed(name string) (args.Codec, error) {
@@ -186,11 +190,15 @@ type invocation struct {
 	cancel context.CancelFunc
 	args   []reflect.Value
 	opts   []grpc.CallOption
+
+	request request
+	room    [smallBody]byte  // for the encoded arguments
+	results [2]reflect.Value // room for what is returned, the error included
 }
 
 // begin takes apart what a required function was called with.
-func (r *required) begin(in []reflect.Value) invocation {
-	v := invocation{ctx: context.Background(), cancel: func() {}, args: in}
+func (r *required) begin(in []reflect.Value) *invocation {
+	v := &invocation{ctx: context.Background(), cancel: func() {}, args: in}
 	if r.sig.Context {
 		v.ctx, v.args = in[0].Interface().(context.Context), in[1:]
 	} else {
@@ -206,20 +214,18 @@ func (r *required) begin(in []reflect.Value) invocation {
 // call is the body of a required function.
 func (r *required) call(in []reflect.Value) []reflect.Value {
 	v := r.begin(in)
-	out := make([]reflect.Value, len(r.out))
-	for i, t := range r.out {
-		out[i] = reflect.New(t).Elem()
+	out := append(v.results[:0], r.blank...)
+	for i := range r.sig.Results {
+		out[i] = reflect.New(r.blank[i].Type()).Elem()
 	}
-	last := len(out) - 1
 	if !r.sig.Err { // a stream tells its errors itself
-		_ = r.callStreaming(&v, out)
+		_ = r.callStreaming(v, out)
 		return out
 	}
-	if err := r.invoke(&v, out[:last]); err != nil {
-		for i := range last {
-			out[i].SetZero() // a reply that doesn't fit may have set some
-		}
-		out[last].Set(reflect.ValueOf(err))
+	last := len(out) - 1
+	if err := r.invoke(v, out[:last]); err != nil {
+		copy(out, r.blank) // a reply that doesn't fit may have set some
+		out[last] = errorValue(err)
 	}
 	runtime.KeepAlive(r.object) // the reference is not garbage before
 	return out
@@ -242,24 +248,24 @@ func (r *required) invoke(v *invocation, results []reflect.Value) error {
 	if err != nil {
 		return callError(r.path, status.Error(codes.InvalidArgument, err.Error()))
 	}
-	body, err := r.sig.EncodeArgs(codec, v.args)
+	body, err := r.sig.EncodeArgs(v.room[:0], codec, v.args)
 	if err != nil {
 		return callError(r.path, status.Error(codes.InvalidArgument, err.Error()))
 	}
-	reply, err := r.host.invoke(v.ctx, r.request(codec.Name(), body, v.opts))
+	v.request = r.request(codec.Name(), body, v.opts)
+	reply, err := r.host.invoke(v.ctx, &v.request)
 	if err != nil {
 		return err
 	}
-	buf := contiguous(reply)
-	defer buf.Free()
-	if err := r.sig.DecodeResults(codec, buf.ReadOnlyData(), results); err != nil {
+	defer reply.Free()
+	if err := r.sig.DecodeResults(codec, reply.Data, results); err != nil {
 		return sentError(r.path, status.Error(codes.Internal, err.Error()), nil)
 	}
 	return nil
 }
 
-func (r *required) request(codec string, body []byte, opts []grpc.CallOption) *request {
-	q := &request{path: r.path, codec: codec, body: body, opts: opts, demand: r.demand, oneWay: r.cfg.oneWay, cfg: &r.cfg}
+func (r *required) request(codec string, body []byte, opts []grpc.CallOption) request {
+	q := request{path: r.path, codec: codec, body: body, opts: opts, demand: r.demand, oneWay: r.cfg.oneWay, cfg: &r.cfg}
 	if r.object != nil {
 		q.instance, q.to = r.object.ref.ID, &r.object.at
 	}
@@ -274,12 +280,6 @@ func (r *required) codecFor(opts []grpc.CallOption) (args.Codec, error) {
 		}
 	}
 	return r.codec, nil
-}
-
-// contiguous makes one buffer of a message, which it frees.
-func contiguous(msg mem.BufferSlice) mem.Buffer {
-	defer msg.Free()
-	return msg.MaterializeToBuffer(mem.DefaultBufferPool())
 }
 
 // await waits until there is a provider.

@@ -7,6 +7,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
+
+	"github.com/carp-rpc/carp-go/internal/raw"
 )
 
 // smallMessage is the size up to which messages need no room: how many there are is
@@ -86,19 +88,16 @@ func (r *room) giver(n int) func() {
 	})
 }
 
-// inRoom is msg in one buffer, which calls give when nobody holds it any more. Give may
-// be nil.
-func inRoom(msg mem.BufferSlice, give func()) mem.BufferSlice {
+// inRoom is msg in memory that calls give when nobody holds it any more. Give may be nil.
+func inRoom(msg raw.Message, give func()) raw.Message {
 	if give == nil {
 		return msg
 	}
-	whole := msg.MaterializeToBuffer(mem.DefaultBufferPool())
-	msg.Free()
-	data := whole.ReadOnlyData()
-	return mem.BufferSlice{mem.NewBuffer(&data, counted(func() {
-		whole.Free()
+	data := msg.Data
+	return raw.Join(mem.BufferSlice{mem.NewBuffer(&data, counted(func() {
+		msg.Free()
 		give()
-	}))}
+	}))})
 }
 
 // errUnread ends a call whose result finds no room. It isn't carp.HostError, which would

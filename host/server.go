@@ -11,14 +11,14 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/encoding"
 	_ "google.golang.org/grpc/encoding/gzip" // Python clients compress with it
-	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/carp-rpc/carp-go/carpgrpc"
 	"github.com/carp-rpc/carp-go/dialer"
 	"github.com/carp-rpc/carp-go/internal/bothways"
+	"github.com/carp-rpc/carp-go/internal/direct"
+	"github.com/carp-rpc/carp-go/internal/raw"
 )
 
 // maxFrame bounds the frames of links, and all that comes in internal streams.
@@ -120,7 +120,7 @@ func (h *Host) newServer(l *Link) *carpgrpc.Server {
 		carpgrpc.Creds(h.transport.TCP),
 		carpgrpc.AllowPeer(h.transport.Allow),
 		carpgrpc.Logger(h.log),
-		carpgrpc.ForceServerCodecV2(rawCodec(protoCodec)),
+		carpgrpc.ForceServerCodecV2(raw.Codec(protoCodec)),
 		carpgrpc.UnknownServiceHandler(h.handler(l)),
 		bothways.Single(h.single).(carpgrpc.ServerOption),
 		bothways.PerConn(h.withAnswers).(carpgrpc.ServerOption),
@@ -139,35 +139,29 @@ func (h *Host) accept(s *carpgrpc.Server, l net.Listener) {
 // grpcWire is a call that came through a gRPC server, whatever it speaks: HTTP/2,
 // or frames in shared memory.
 type grpcWire struct {
-	callFlags
+	call   call
 	stream grpc.ServerStream
-	link   *Link // that the call belongs to, or nil
-	answer *room
+
+	in, out raw.Message // on their way
 }
 
-var _ wire = grpcWire{}
+var _ wire = (*grpcWire)(nil)
 
-// via tells the dispatcher which link the call belongs to.
-func (w grpcWire) via() *Link { return w.link }
-
-func (w grpcWire) recv() (mem.BufferSlice, error) {
-	var m rawMessage
-	err := w.stream.RecvMsg(&m)
-	return m.data, err
+func (w *grpcWire) recv() (raw.Message, error) {
+	w.in = raw.Message{}
+	err := w.stream.RecvMsg(&w.in)
+	return w.in, err
 }
 
-func (w grpcWire) sendHeader(md metadata.MD) error {
+func (w *grpcWire) sendHeader(md metadata.MD) error {
 	return w.stream.SendHeader(md)
 }
 
-func (w grpcWire) send(msg mem.BufferSlice, sent func()) error {
-	m := rawMessage{data: inRoom(msg, sent)}
-	defer m.drop()
-	return w.stream.SendMsg(&m)
+func (w *grpcWire) send(msg raw.Message, sent func()) error {
+	w.out = inRoom(msg, sent)
+	defer w.out.Free()
+	return w.stream.SendMsg(&w.out)
 }
-
-// room is that of the connection.
-func (w grpcWire) room() *room { return w.answer }
 
 // handler takes every call of a server. With a link, all of them are its peer's;
 // otherwise they say to which link they belong.
@@ -177,23 +171,29 @@ func (h *Host) handler(l *Link) grpc.StreamHandler {
 		if !ok {
 			return status.Error(codes.Internal, "the call has no method")
 		}
-		md, _ := metadata.FromIncomingContext(stream.Context())
-		said := takeReserved(md)
-		ctx := metadata.NewIncomingContext(stream.Context(), md)
-		w := grpcWire{said.callFlags, stream, l, nil}
-		if l == nil {
-			w.link = h.peers.session(said.session)
-			w.answer, _ = ctx.Value(answersKey{}).(*room)
-			// What gRPC compresses is not what has been counted. In shared memory
-			// this fails, and compressing changes nothing about the room.
-			_ = grpc.SetSendCompressor(stream.Context(), encoding.Identity)
+		w := &grpcWire{stream: stream}
+		c := &w.call
+		c.values.Context = stream.Context()
+		var said reserved
+		if in, ok := stream.(bothways.RawIncoming); ok {
+			said, c.values.strip = reservedOf(in.Pairs()), true
 		} else {
-			w.answer = l.answers
-			if l.peer != nil {
-				ctx = peer.NewContext(ctx, l.peer)
+			c.values.md, _ = metadata.FromIncomingContext(stream.Context())
+			said = takeReserved(c.values.md)
+			if l == nil {
+				// What gRPC compresses is not what has been counted. In shared
+				// memory compressing changes nothing about the room.
+				_ = grpc.SetSendCompressor(stream.Context(), encoding.Identity)
 			}
 		}
-		trailer, err := h.dispatch(ctx, path, said.codec, w)
+		c.path, c.codec, c.callFlags, c.wire = path, said.codec, said.callFlags, w
+		if c.link = l; l == nil {
+			c.link = h.peers.session(said.session)
+			c.answers, _ = stream.Context().Value(answersKey{}).(*room)
+		} else {
+			c.answers, c.values.peer = l.answers, l.peer
+		}
+		trailer, err := h.dispatch(c)
 		stream.SetTrailer(trailer)
 		return err
 	}
@@ -211,29 +211,56 @@ type reserved struct {
 func takeReserved(md metadata.MD) reserved {
 	var r reserved
 	for key, values := range md {
-		if !strings.HasPrefix(key, reservedPrefix) || len(values) == 0 {
-			continue
+		if strings.HasPrefix(key, reservedPrefix) && len(values) > 0 {
+			r.take(key, values[0])
+			delete(md, key)
 		}
-		switch v := values[0]; key {
-		case codecKey:
-			r.codec = v
-		case sessionKey:
-			r.session = v
-		case oneWayKey:
-			r.oneWay = v == "1"
-		case instanceKey:
-			r.instance = v
-		default:
-			r.stray = key
-		}
-		delete(md, key)
 	}
 	for _, contentType := range md["content-type"] {
-		if _, subtype, ok := strings.Cut(contentType, "+"); ok && subtype != "" {
-			r.codec = strings.ToLower(subtype)
-		}
+		r.subtype(contentType)
 	}
 	return r
+}
+
+// reservedOf is takeReserved for metadata of which there is no map.
+func reservedOf(pairs direct.Pairs) reserved {
+	var r reserved
+	var contentType string
+	for {
+		key, value, ok := pairs.Next()
+		switch {
+		case !ok:
+			r.subtype(contentType)
+			return r
+		case strings.HasPrefix(key, reservedPrefix):
+			r.take(key, value)
+		case key == "content-type":
+			contentType = value
+		}
+	}
+}
+
+// take reads one entry. No key comes twice unless somebody means harm, and then it
+// doesn't matter which counts.
+func (r *reserved) take(key, value string) {
+	switch key {
+	case codecKey:
+		r.codec = value
+	case sessionKey:
+		r.session = value
+	case oneWayKey:
+		r.oneWay = value == "1"
+	case instanceKey:
+		r.instance = value
+	default:
+		r.stray = key
+	}
+}
+
+func (r *reserved) subtype(contentType string) {
+	if _, subtype, ok := strings.Cut(contentType, "+"); ok && subtype != "" {
+		r.codec = strings.ToLower(subtype)
+	}
 }
 
 // single tells which paths lead to what takes one message and answers with one.

@@ -41,7 +41,7 @@ func wayBack(ctx context.Context) grpc.ClientConnInterface {
 	if !ok {
 		return nil
 	}
-	w, ok := c.wire.(grpcWire)
+	w, ok := c.wire.(*grpcWire)
 	if !ok {
 		return nil
 	}
@@ -58,13 +58,23 @@ type backConn struct {
 	over context.Context //nolint:containedctx // the link's
 }
 
-var _ grpc.ClientConnInterface = (*backConn)(nil)
+var (
+	_ grpc.ClientConnInterface = (*backConn)(nil)
+	_ bothways.RawInvoker      = (*backConn)(nil)
+)
 
 // Invoke implements [grpc.ClientConnInterface].
 func (c *backConn) Invoke(ctx context.Context, path string, in, out any, opts ...grpc.CallOption) error {
 	ctx, cancel := c.bound(ctx)
 	defer cancel()
 	return c.rpc.Invoke(ctx, path, in, out, opts...)
+}
+
+// InvokeRaw implements [bothways.RawInvoker].
+func (c *backConn) InvokeRaw(ctx context.Context, call *bothways.RawCall) error {
+	ctx, cancel := c.bound(ctx)
+	defer cancel()
+	return call.Over(ctx, c.rpc)
 }
 
 // NewStream implements [grpc.ClientConnInterface].

@@ -8,10 +8,11 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/encoding"
-	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+
+	"github.com/carp-rpc/carp-go/internal/raw"
 )
 
 // messages is a call as its caller sees it: any number of messages each way,
@@ -19,13 +20,13 @@ import (
 // goroutine at a time, recv by one; header and trailer by any. The call ends
 // with its context, and with what recv returns as an error.
 type messages interface {
-	// send takes over the message's buffers. It returns io.EOF when the call
-	// is over; recv tells why.
-	send(mem.BufferSlice) error
+	// send takes the message over. It returns io.EOF when the call is over; recv
+	// tells why.
+	send(raw.Message) error
 	closeSend() error
-	// recv returns the next message, whose buffers the caller frees; io.EOF
-	// after the last of a call that ended well; or else the call's error.
-	recv() (mem.BufferSlice, error)
+	// recv returns the next message, which the caller frees; io.EOF after the
+	// last of a call that ended well; or else the call's error.
+	recv() (raw.Message, error)
 	// header waits for the header metadata.
 	header() (metadata.MD, error)
 	// trailer is the trailer metadata, once recv has returned an error.
@@ -37,12 +38,10 @@ type messages interface {
 // nothing is sent besides. Otherwise all of them are sent.
 func (h *Host) openStream(ctx context.Context, q *request) (messages, error) {
 	var m messages
-	err := h.intercept(ctx, q, func(ctx context.Context) error {
-		return h.attempt(ctx, q, func(p provider) (err error) {
-			q.handed = true
-			m, err = p.open(ctx, q)
-			return err
-		})
+	err := h.make(ctx, q, func(ctx context.Context, q *request, p provider) (err error) {
+		q.handed = true
+		m, err = p.open(ctx, q)
+		return err
 	})
 	return m, err
 }
@@ -67,7 +66,7 @@ type rawStream struct {
 
 var _ messages = rawStream{}
 
-func (s rawStream) send(msg mem.BufferSlice) error {
+func (s rawStream) send(msg raw.Message) error {
 	taken, err := s.link.asked.wait(s.Context(), msg.Len())
 	if err != nil {
 		msg.Free()
@@ -77,21 +76,21 @@ func (s rawStream) send(msg mem.BufferSlice) error {
 }
 
 // sendInRoom sends a message that there is room for, and gives that back with taken.
-func (s rawStream) sendInRoom(msg mem.BufferSlice, taken func()) error {
-	m := rawMessage{data: inRoom(msg, taken)}
-	defer m.drop()
+func (s rawStream) sendInRoom(msg raw.Message, taken func()) error {
+	m := inRoom(msg, taken)
+	defer m.Free()
 	return s.SendMsg(&m)
 }
 
 func (s rawStream) closeSend() error { return s.CloseSend() }
 
-func (s rawStream) recv() (mem.BufferSlice, error) {
-	var m rawMessage
+func (s rawStream) recv() (raw.Message, error) {
+	var m raw.Message
 	err := s.RecvMsg(&m)
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = s.link.lost(s.ctx, err, true)
 	}
-	return m.data, err
+	return m, err
 }
 
 func (s rawStream) header() (metadata.MD, error) { return s.Header() }
@@ -120,7 +119,7 @@ func (l *Link) openRaw(ctx context.Context, rpc grpc.ClientConnInterface, q *req
 		return s, nil
 	}
 	// What goes wrong here is told by recv.
-	if s.sendInRoom(mem.BufferSlice{mem.SliceBuffer(q.body)}, taken) == nil {
+	if s.sendInRoom(raw.Of(q.body), taken) == nil {
 		_ = s.closeSend()
 	}
 	return s, nil
@@ -179,7 +178,7 @@ func (s *clientStream) SendMsg(m any) error {
 	body := msg.Materialize()
 	msg.Free()
 	if s.desc.ClientStreams {
-		return s.send(mem.BufferSlice{mem.SliceBuffer(body)})
+		return s.send(raw.Of(body))
 	}
 	if s.messages != nil {
 		return status.Error(codes.Internal, "the call takes one request, and it has been sent")
@@ -203,10 +202,11 @@ func (s *clientStream) RecvMsg(m any) error {
 		return s.end(err)
 	}
 	err = s.opts.checkReply(msg.Len())
+	data := msg.Buffers()
 	if err == nil {
-		err = s.codec.Unmarshal(msg, m)
+		err = s.codec.Unmarshal(data, m)
 	}
-	msg.Free()
+	data.Free()
 	if err != nil {
 		return s.end(status.Convert(err).Err())
 	}

@@ -11,12 +11,12 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/carp-rpc/carp-go/codecs/args"
 	"github.com/carp-rpc/carp-go/host/internal/bind"
+	"github.com/carp-rpc/carp-go/internal/raw"
 )
 
 // Stream calls an exported function that returns a stream, by name, and decodes
@@ -90,11 +90,10 @@ func (s *outStream) next(into reflect.Value) error {
 	if err != nil {
 		return sentError(s.path, err, s.messages.trailer())
 	}
-	buf := contiguous(msg)
-	defer buf.Free()
-	raw, err := s.codec.Check(buf.ReadOnlyData())
+	defer msg.Free()
+	piece, err := s.codec.Check(msg.Data)
 	if err == nil {
-		err = s.codec.Decode(raw, into)
+		err = s.codec.Decode(piece, into)
 	}
 	if err != nil {
 		return sentError(s.path, status.Errorf(codes.Internal, "a value of the stream: %v", err), nil)
@@ -127,7 +126,7 @@ func (r *required) openFor(ctx context.Context, cancel context.CancelCauseFunc, 
 			return s, callError(r.path, argumentError(err))
 		}
 	}
-	body, err := r.sig.EncodeArgs(codec, values)
+	body, err := r.sig.EncodeArgs(nil, codec, values)
 	if err != nil {
 		return s, fail(err)
 	}
@@ -140,14 +139,14 @@ func (r *required) openFor(ctx context.Context, cancel context.CancelCauseFunc, 
 	if !r.sig.TakesStream() {
 		q.body = body
 	}
-	m, err := r.host.openStream(ctx, q)
+	m, err := r.host.openStream(ctx, &q)
 	if err != nil {
 		return s, q.failed(err, nil)
 	}
 	s.messages = m
 	if r.sig.TakesStream() {
 		if !ownItems(codec) {
-			_ = m.send(mem.BufferSlice{mem.SliceBuffer(body)}) // recv tells what is wrong
+			_ = m.send(raw.Of(body)) // recv tells what is wrong
 		}
 		go r.sendItems(ctx, m, itemCodec(codec), items, cancel)
 	}
@@ -176,7 +175,7 @@ func (r *required) sendItems(ctx context.Context, m messages, codec args.Codec, 
 			cancel(sentError(r.path, status.Errorf(codes.InvalidArgument, "a value of the stream: %v", err), nil))
 			return false
 		}
-		return m.send(mem.BufferSlice{mem.SliceBuffer(body)}) == nil
+		return m.send(raw.Of(body)) == nil
 	}
 	whole := true
 	switch {
@@ -244,8 +243,7 @@ func (s *outStream) result(r *required, results []reflect.Value) error {
 	if err != nil {
 		return sentError(s.path, err, s.messages.trailer())
 	}
-	buf := contiguous(msg)
-	defer buf.Free()
+	defer msg.Free()
 	if extra, err := s.messages.recv(); err == nil {
 		extra.Free()
 		return sentError(s.path, status.Error(codes.Internal, "the call was answered with more than one message"), nil)
@@ -256,7 +254,7 @@ func (s *outStream) result(r *required, results []reflect.Value) error {
 	for i := range travelled {
 		travelled[i] = reflect.New(r.sig.Results[i].Type).Elem()
 	}
-	if err := r.sig.DecodeResults(s.codec, buf.ReadOnlyData(), travelled); err != nil {
+	if err := r.sig.DecodeResults(s.codec, msg.Data, travelled); err != nil {
 		return sentError(s.path, status.Error(codes.Internal, err.Error()), nil)
 	}
 	var from provider

@@ -15,6 +15,7 @@ import (
 
 	carpv1 "github.com/carp-rpc/carp-go/carpgo/v1"
 	"github.com/carp-rpc/carp-go/host/internal/link"
+	"github.com/carp-rpc/carp-go/internal/raw"
 )
 
 // tunnelPiece is how many bytes of a tunnel go in one message.
@@ -187,7 +188,7 @@ func (t *tunnel) drain() {
 // newTunnelServer serves the peer of a link.
 func (h *Host) newTunnelServer(l *Link) *grpc.Server {
 	return grpc.NewServer(
-		grpc.ForceServerCodecV2(rawCodec(protoCodec)),
+		grpc.ForceServerCodecV2(raw.Codec(protoCodec)),
 		grpc.UnknownServiceHandler(h.handler(l)),
 		grpc.MaxRecvMsgSize(max(h.maxMessage, maxFrame)),
 		grpc.MaxConcurrentStreams(uint32(h.maxCalls)),

@@ -38,4 +38,7 @@ var (
 	// It is nil over HTTP/2, and if the other end serves no calls: if it is a client
 	// without Serve. Calls pass no interceptors and are told to no statistics.
 	Caller func(ctx context.Context) grpc.ClientConnInterface
+
+	// Transport is what makes the calls of a client of carpgrpc, for [RawCall].
+	Transport func(cc any) grpc.ClientConnInterface
 )

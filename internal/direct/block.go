@@ -64,6 +64,28 @@ func (r *Request) Metadata() metadata.MD {
 	return f.md()
 }
 
+// Pairs is the metadata of a request, one pair after the other.
+type Pairs struct {
+	f    fields
+	left uint64
+}
+
+// Received is the metadata of a request that came in, in the order in which it was sent.
+func (r *Request) Received() Pairs {
+	p := Pairs{f: fields{rest: r.received}}
+	p.left = p.f.uvarint()
+	return p
+}
+
+// Next returns the next pair, or false.
+func (p *Pairs) Next() (name, value string, ok bool) {
+	if p.left == 0 {
+		return "", "", false
+	}
+	p.left--
+	return p.f.string(), p.f.string(), true
+}
+
 func (t *Trailer) append(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(t.Code))
 	b = appendString(b, t.Message)

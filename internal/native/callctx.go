@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/carp-rpc/carp-go/internal/ctxkeys"
 )
 
 // callContext is the context of a served call. It has no goroutine, and arms a timer for
@@ -28,9 +30,9 @@ func (c *callContext) Deadline() (time.Time, bool) { return c.deadline, !c.deadl
 // Value implements [context.Context].
 func (c *callContext) Value(key any) any {
 	switch key {
-	case incomingKey:
+	case ctxkeys.Incoming:
 		return c.call.incoming()
-	case streamKey:
+	case ctxkeys.Stream:
 		return (*transportStream)(c.call)
 	}
 	return c.parent.Value(key)

@@ -15,6 +15,9 @@ import (
 	"google.golang.org/grpc/status"
 
 	"google.golang.org/grpc/metadata"
+
+	"github.com/carp-rpc/carp-go/internal/bothways"
+	"github.com/carp-rpc/carp-go/internal/raw"
 )
 
 // callInfo is what the options of a call say.
@@ -40,16 +43,26 @@ type callInfo struct {
 
 // read applies the options. Each of grpc-go's is honoured or refused. Those of others,
 // which embed grpc.EmptyCallOption, are for interceptors and mean nothing here.
-func (ci *callInfo) read(opts []grpc.CallOption) error {
+// Of a raw call, the codec is known.
+func (ci *callInfo) read(opts []grpc.CallOption, rc *bothways.RawCall) error {
 	ci.maxRecv, ci.maxSend, ci.maxReplay = defaultMaxRecv, math.MaxInt32, maxReplay
+	if rc != nil {
+		ci.maxRecv = rc.MaxReceive
+	}
 	for _, o := range opts {
 		ci.apply(o)
 	}
 	if err := ci.chooseCompressor(); err != nil {
 		return err
 	}
+	if rc != nil {
+		ci.codec, ci.subtype = rawCodec, rc.Subtype
+		return nil
+	}
 	return ci.chooseCodec()
 }
+
+var rawCodec encoding.CodecV2 = raw.Codec("")
 
 // chooseCompressor settles how messages are compressed.
 func (ci *callInfo) chooseCompressor() error {

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 
+	"github.com/carp-rpc/carp-go/internal/bothways"
 	"github.com/carp-rpc/carp-go/internal/direct"
 )
 
@@ -95,6 +96,32 @@ func (c *Client) options(opts []grpc.CallOption) []grpc.CallOption {
 	all := make([]grpc.CallOption, 0, len(c.cfg.CallOptions)+len(opts))
 	return append(append(all, c.cfg.CallOptions...), opts...)
 }
+
+// InvokeRaw implements [bothways.RawInvoker].
+func (c *Client) InvokeRaw(ctx context.Context, rc *bothways.RawCall) error {
+	if c.cfg.Unary != nil || len(c.cfg.CallOptions) > 0 {
+		return rc.Invoke(ctx, c)
+	}
+	call := unaryCalls.Get().(*unaryCall)
+	defer call.free()
+	call.client, call.ctx, call.method, call.desc = c, ctx, rc.Method, unaryDesc
+	call.raw = rc
+	cc, err := call.begin(rc.Options)
+	switch {
+	case err != nil:
+		call.ended(err)
+		return err
+	case cc != nil:
+		return rc.Invoke(ctx, cc)
+	}
+	err = call.run(&rc.Message, &rc.Reply)
+	if err == ErrHTTP2 { //nolint:errorlint // as Pick returned it
+		return c.InvokeRaw(ctx, rc)
+	}
+	return err
+}
+
+var _ bothways.RawInvoker = (*Client)(nil)
 
 // invoke makes a unary call. It has the type of a [grpc.UnaryInvoker]; the connection among
 // its arguments is the stub, and of no use.

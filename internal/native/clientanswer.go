@@ -172,6 +172,12 @@ func (a *attempt) finish(err error) {
 	for _, addr := range info.peer {
 		*addr = *a.conn.Peer
 	}
+	if rc := a.call.raw; rc != nil {
+		rc.Sent = true
+		if t, ok := a.stream.Trailer(); ok {
+			rc.Trailer = t.MD
+		}
+	}
 	a.call.ended(err)
 }
 

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 
+	"github.com/carp-rpc/carp-go/internal/bothways"
 	"github.com/carp-rpc/carp-go/internal/direct"
 )
 
@@ -23,7 +24,8 @@ type clientCall struct {
 	method string
 	desc   *grpc.StreamDesc
 	info   callInfo
-	md     metadata.MD // outgoing, of the caller
+	md     metadata.MD       // outgoing, of the caller
+	raw    *bothways.RawCall // or nil
 
 	start  time.Time // for statistics
 	waited bool      // for a connection
@@ -32,7 +34,7 @@ type clientCall struct {
 // begin finds out whether the call can be made, and by whom: it returns a client of grpc-go's
 // if the server knows no direct transport.
 func (c *clientCall) begin(opts []grpc.CallOption) (grpc.ClientConnInterface, error) {
-	if err := c.info.read(opts); err != nil {
+	if err := c.info.read(opts, c.raw); err != nil {
 		return nil, err
 	}
 	if err := c.ctx.Err(); err != nil {
@@ -85,9 +87,10 @@ type attempt struct {
 
 	conn   *Conn
 	stream *direct.Stream
-	begin  time.Time // for statistics
-	tries  int       // attempts before this one
-	over   bool      // statistics were told of the end
+	pairs  [14]string // room for what is sent beside md
+	begin  time.Time  // for statistics
+	tries  int        // attempts before this one
+	over   bool       // statistics were told of the end
 
 	gotFirst  bool
 	sawHeader atomic.Bool // statistics were told of the header
@@ -146,12 +149,14 @@ func (a *attempt) openOnce(msg *payload) error {
 			return context.DeadlineExceeded
 		}
 	}
-	own := [...]string{
+	req.Pairs = append(a.pairs[:0],
 		":authority", req.Authority,
 		"content-type", contentType(req.Subtype),
 		"user-agent", c.client.cfg.UserAgent,
+	)
+	if c.raw != nil {
+		req.Pairs = append(req.Pairs, c.raw.Pairs...)
 	}
-	req.Pairs = own[:]
 	auth, err := a.authenticate(req.Authority)
 	if err != nil {
 		return err
@@ -206,6 +211,11 @@ func (a *attempt) opened(authority string, msg *payload) {
 		header = metadata.MD{}
 	}
 	header.Set("user-agent", a.call.client.cfg.UserAgent)
+	if rc := a.call.raw; rc != nil {
+		for i := 0; i+1 < len(rc.Pairs); i += 2 {
+			header.Append(rc.Pairs[i], rc.Pairs[i+1])
+		}
+	}
 	a.stat(&stats.OutHeader{
 		Client: true, FullMethod: a.call.method, Compression: a.call.info.compressor, Header: header,
 		RemoteAddr: a.conn.Peer.Addr, LocalAddr: a.conn.Peer.LocalAddr, Authority: authority,

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/carp-rpc/carp-go/internal/direct"
+	"github.com/carp-rpc/carp-go/internal/raw"
 )
 
 // codecFor is the codec of a content-subtype, or nil.
@@ -108,8 +109,14 @@ func marshal(codec encoding.CodecV2, plain bool, msg any) (payload, error) {
 	if msg == nil {
 		return payload{}, nil
 	}
-	if m, ok := msg.(proto.Message); ok && plain {
-		return marshalProto(m)
+	switch m := msg.(type) {
+	case *raw.Message:
+		data, owned := m.Share()
+		return payload{data: data, owned: owned}, nil
+	case proto.Message:
+		if plain {
+			return marshalProto(m)
+		}
 	}
 	out, err := codec.Marshal(msg)
 	if err != nil {
@@ -162,10 +169,16 @@ func decode(codec encoding.CodecV2, plain bool, u unpacker, m direct.Message, ms
 		err = unmarshal(codec, mem.BufferSlice{mem.SliceBuffer(data)}, msg)
 		return sizes{len(data), wire}, err
 	}
-	if pm, ok := msg.(proto.Message); ok && plain {
-		err := proto.Unmarshal(m.Bytes(), pm)
-		m.Free()
-		return sizes{wire, wire}, decodeError(err)
+	switch pm := msg.(type) {
+	case *raw.Message:
+		*pm = raw.Received(m)
+		return sizes{wire, wire}, nil
+	case proto.Message:
+		if plain {
+			err := proto.Unmarshal(m.Bytes(), pm)
+			m.Free()
+			return sizes{wire, wire}, decodeError(err)
+		}
 	}
 	data := mem.BufferSlice{m.Buffer()}
 	err := unmarshal(codec, data, msg)
@@ -216,10 +229,18 @@ func (u unpacker) unpack(data []byte) ([]byte, error) {
 	return out, nil
 }
 
-// contentType is the content-type header of a content-subtype.
+// contentType is the content-type header of a content-subtype. The usual ones are not put
+// together for each call.
 func contentType(subtype string) string {
-	if subtype == "" {
+	switch subtype {
+	case "":
 		return "application/grpc"
+	case "proto":
+		return "application/grpc+proto"
+	case "msgpack":
+		return "application/grpc+msgpack"
+	case "json":
+		return "application/grpc+json"
 	}
 	return "application/grpc+" + subtype
 }

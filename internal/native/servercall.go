@@ -17,6 +17,8 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/carp-rpc/carp-go/internal/bothways"
+	"github.com/carp-rpc/carp-go/internal/ctxkeys"
 	"github.com/carp-rpc/carp-go/internal/direct"
 )
 
@@ -50,6 +52,7 @@ type serverCall struct {
 
 var (
 	_ grpc.ServerStream          = (*serverCall)(nil)
+	_ bothways.RawIncoming       = (*serverCall)(nil)
 	_ grpc.ServerTransportStream = (*transportStream)(nil)
 )
 
@@ -95,10 +98,10 @@ func (m *method) newCall(s *direct.Stream) *serverCall {
 		c.ctl.deadline = time.Now().Add(r.Timeout)
 	}
 	c.ctx = &c.ctl
-	if incomingKey == noKey {
+	if ctxkeys.Incoming == ctxkeys.None {
 		c.ctx = metadata.NewIncomingContext(c.ctx, c.incoming())
 	}
-	if streamKey == noKey {
+	if ctxkeys.Stream == ctxkeys.None {
 		c.ctx = grpc.NewContextWithServerTransportStream(c.ctx, (*transportStream)(c))
 	}
 	c.codec = m.server.codec(r.Subtype)

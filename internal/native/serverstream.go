@@ -17,6 +17,9 @@ import (
 // Context implements [grpc.ServerStream].
 func (c *serverCall) Context() context.Context { return c.ctx }
 
+// Pairs implements [bothways.RawIncoming].
+func (c *serverCall) Pairs() direct.Pairs { return c.stream.Request().Received() }
+
 // SetHeader implements [grpc.ServerStream].
 func (c *serverCall) SetHeader(md metadata.MD) error {
 	if err := validate(md); err != nil {

@@ -76,7 +76,7 @@ func TestArgsRoundTrip(t *testing.T) {
 			t.Run(name+"/"+codec.Name(), func(t *testing.T) {
 				for seed := range uint64(20) {
 					sent := randomArgs(t, seed, fn, sig)
-					positional, err := sig.EncodeArgs(codec, sent)
+					positional, err := sig.EncodeArgs(nil, codec, sent)
 					if err != nil {
 						t.Fatalf("seed %d: %v", seed, err)
 					}
@@ -150,10 +150,52 @@ func check(t *testing.T, seed uint64, sig *bind.Signature, codec args.Codec, bod
 	if err != nil {
 		t.Fatalf("seed %d: %v", seed, err)
 	}
-	for i, got := range decoded.Append(nil) {
-		if diff := cmp.Diff(sent[i].Interface(), got.Interface(), nilIsEmpty, cmpopts.EquateNaNs()); diff != "" {
+	var got []any
+	for _, v := range decoded.Append(decoded.Room()) {
+		got = append(got, v.Interface()) // as the function gets it
+	}
+	decoded.Free() // what the function has kept stays
+	for i := range got {
+		if diff := cmp.Diff(sent[i].Interface(), got[i], nilIsEmpty, cmpopts.EquateNaNs()); diff != "" {
 			t.Fatalf("seed %d, argument %d (-sent +got):\n%s", seed, i, diff)
 		}
+	}
+}
+
+// What a call leaves out is zero, whatever the call before it had there, and also if
+// that was refused half-way.
+func TestArgsAgain(t *testing.T) {
+	sig := exported(t, func(fields) {})
+	codec := msgpack.Codec{}
+	decode := func(named ...args.Named) (*bind.Args, error) {
+		t.Helper()
+		body, err := codec.AppendArgs(nil, nil, named)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sig.DecodeArgs(codec, body)
+	}
+	arg := func(name string, v any) args.Named { return args.Named{Name: name, Value: reflect.ValueOf(v)} }
+	for range 100 { // a pool may lose what it gets
+		full, err := decode(arg("a", 1), arg("b", "text"), arg("c", true))
+		if err != nil {
+			t.Fatal(err)
+		}
+		full.Free()
+		if _, err := decode(arg("b", "text"), arg("c", true), arg("a", "no number")); err == nil {
+			t.Fatal("a text passes for a number")
+		}
+		if _, err := decode(arg("b", "text")); err == nil {
+			t.Fatal("an argument that must be there is that of the call before")
+		}
+		part, err := decode(arg("a", 2))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := part.Append(part.Room())[0].Interface().(fields); got.A != 2 || got.B != "" || got.C != nil {
+			t.Fatalf("%+v", got)
+		}
+		part.Free()
 	}
 }
 
@@ -167,7 +209,7 @@ func TestResultsRoundTrip(t *testing.T) {
 					sent = append(sent, randomValue(t, uint64(i), r))
 					got = append(got, reflect.New(r).Elem())
 				}
-				body, err := sig.EncodeResults(codec, sent)
+				body, err := sig.EncodeResults(nil, codec, sent)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -245,7 +287,7 @@ func TestString(t *testing.T) {
 func BenchmarkDecodeArgs(b *testing.B) {
 	sig := exported(b, func(context.Context, int, int) {})
 	for _, codec := range codecsFor(b, sig) {
-		body, err := sig.EncodeArgs(codec, []reflect.Value{reflect.ValueOf(1), reflect.ValueOf(1000)})
+		body, err := sig.EncodeArgs(nil, codec, []reflect.Value{reflect.ValueOf(1), reflect.ValueOf(1000)})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -12,14 +12,39 @@ const typedCodec = "proto"
 
 // Args are the decoded arguments of one call.
 type Args struct {
-	sig   *Signature
-	store reflect.Value
-	first *args.Raw
+	collector
+	room []reflect.Value
 }
+
+// spare is how many values a call may take beside its arguments: receiver, object and
+// context.
+const spare = 3
+
+// args are those of a new call, in memory that another one may have had.
+func (s *Signature) args() *Args {
+	if a, ok := s.spent.Get().(*Args); ok {
+		return a
+	}
+	return &Args{collector: s.collector(), room: make([]reflect.Value, spare+len(s.Params))}
+}
+
+// Free lets the arguments go when the function has returned. They must not be used after
+// that. Who doesn't know when that is leaves them to the collector.
+func (a *Args) Free() {
+	s := a.sig
+	a.store.SetZero()
+	clear(a.room)
+	a.seen, a.count, a.first = 0, 0, nil
+	s.spent.Put(a)
+}
+
+// Room is an empty slice for what a function is called with. It lasts as long as the
+// arguments.
+func (a *Args) Room() []reflect.Value { return a.room[:0] }
 
 // Append adds to in what [reflect.Value.Call], or CallSlice for a variadic
 // function, takes for the arguments. It is for signatures that are plain.
-func (a Args) Append(in []reflect.Value) []reflect.Value {
+func (a *Args) Append(in []reflect.Value) []reflect.Value {
 	if a.sig.Struct {
 		return append(in, a.store)
 	}
@@ -30,40 +55,48 @@ func (a Args) Append(in []reflect.Value) []reflect.Value {
 }
 
 // Value is the argument of parameter i, which is not a stream, as it travelled.
-func (a Args) Value(i int) reflect.Value { return a.store.FieldByIndex(a.sig.Params[i].index) }
+func (a *Args) Value(i int) reflect.Value { return a.store.FieldByIndex(a.sig.Params[i].index) }
 
 // FirstItem is an item of the caller's stream that came with the arguments, or
 // nil.
-func (a Args) FirstItem() *args.Raw { return a.first }
+func (a *Args) FirstItem() *args.Raw { return a.first }
 
 // DecodeArgs reads the body of a request.
-func (s *Signature) DecodeArgs(codec args.Codec, body []byte) (Args, error) {
+func (s *Signature) DecodeArgs(codec args.Codec, body []byte) (*Args, error) {
+	a := s.args()
+	if err := a.read(codec, body); err != nil {
+		a.Free()
+		return nil, err
+	}
+	return a, nil
+}
+
+func (c *collector) read(codec args.Codec, body []byte) error {
 	pieces, err := codec.Split(body)
 	if err != nil {
-		return Args{}, errorf("the arguments: %v", err)
+		return errorf("the arguments: %v", err)
 	}
-	c := s.collector()
 	for _, raw := range pieces.Positional {
 		if err := c.positional(codec, raw, len(pieces.Positional)); err != nil {
-			return Args{}, err
+			return err
 		}
 	}
 	for _, named := range pieces.Named {
 		if err := c.named(codec, named); err != nil {
-			return Args{}, err
+			return err
 		}
 	}
-	return Args{sig: s, store: c.store, first: c.first}, c.finish()
+	return c.finish()
 }
 
-// EncodeArgs writes the body of a request. Values are what travels: what the
+// EncodeArgs appends the body of a request to dst. Values are what travels: what the
 // function takes without a context, call options and a stream, with the variadic
 // tail as a slice and references in the place of what they stand for.
-func (s *Signature) EncodeArgs(codec args.Codec, values []reflect.Value) ([]byte, error) {
+func (s *Signature) EncodeArgs(dst []byte, codec args.Codec, values []reflect.Value) ([]byte, error) {
 	err := s.carry(s.openParams, values)
 	var body []byte
 	if err == nil {
-		body, err = codec.AppendArgs(nil, s.spread(codec, values), nil)
+		body, err = codec.AppendArgs(dst, s.spread(codec, values), nil)
 	}
 	if err != nil {
 		return nil, errorf("the arguments: %v", err)
@@ -95,12 +128,12 @@ func (s *Signature) spread(codec args.Codec, values []reflect.Value) []reflect.V
 	return values
 }
 
-// EncodeResults writes the body of a reply: the results without an error.
-func (s *Signature) EncodeResults(codec args.Codec, results []reflect.Value) ([]byte, error) {
+// EncodeResults appends the body of a reply to dst: the results without an error.
+func (s *Signature) EncodeResults(dst []byte, codec args.Codec, results []reflect.Value) ([]byte, error) {
 	err := s.carry(s.openResults, results)
 	var body []byte
 	if err == nil {
-		body, err = codec.AppendResults(nil, results)
+		body, err = codec.AppendResults(dst, results)
 	}
 	if err != nil {
 		return nil, errorf("the result: %v", err)

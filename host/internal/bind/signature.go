@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"sync"
 
 	"google.golang.org/grpc"
 
@@ -102,6 +103,7 @@ type Signature struct {
 
 	names     map[string]int
 	storeT    reflect.Type // the struct that holds all arguments of a call
+	spent     sync.Pool    // of *Args, for further calls
 	canonical string
 	hash      uint64
 }
