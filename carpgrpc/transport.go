@@ -53,6 +53,9 @@ type clientTransport interface {
 type http2Transport struct{ *grpc.ClientConn }
 
 func (t http2Transport) transport() Transport {
+	// grpc-go lets calls through a moment before it says that it is ready, and holds a
+	// lock meanwhile, which this waits for: a call may just have been answered.
+	_ = t.GetMethodConfig("")
 	if t.GetState() != connectivity.Ready {
 		return None
 	}
