@@ -59,7 +59,7 @@ var mutations = []exploretest.Mutation{
 	}, {
 		Name: "who takes the lead from a handler that blocks does not have anybody read", File: "watchdog.go",
 		Edits:    []overlay.Edit{{Old: "\t\tc.callWorker()\n", New: ""}},
-		Scenario: "TestHandlerBlocks",
+		Scenario: "TestHandlerBlocks|TestHandlerIsCanceled",
 	}, {
 		Name: "the lead goes with a handler that exits", File: "serve.go",
 		Edits:    []overlay.Edit{{Old: "\t\t\tc.callWorker() // ", New: "\t\t\t// "}},

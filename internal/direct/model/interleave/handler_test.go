@@ -106,6 +106,29 @@ func blocking(done chan struct{}) methods {
 	}
 }
 
+// tells is told of a stream's end, and passes that on.
+type tells chan struct{}
+
+func (c tells) Canceled() { note(c) }
+
+// TestHandlerIsCanceled: a handler that runs in line waits for the end of its call, which only
+// somebody else can read.
+func TestHandlerIsCanceled(t *testing.T) {
+	large(t, func(s *explore.Schedule) {
+		canceled, done := make(chan struct{}, 1), make(chan struct{}, 1)
+		waits := unary(func(s *direct.Stream) {
+			s.OnCancel(tells(canceled))
+			explore.Recv(canceled)
+			note(done)
+		})
+		w := working(s, methods{"/a": waits}, func(w *world) { w.peer.PutRequest(0, "/a") })
+		s.Go("peer", func() {
+			w.peer.PutCancel(0)
+			explore.Recv(done)
+		})
+	})
+}
+
 // TestHandlerBlocks: a handler that runs in line waits for what another request does. It is
 // the watchdog that has somebody else read.
 func TestHandlerBlocks(t *testing.T) {
