@@ -37,6 +37,7 @@ var codecs = []codec{
 type row struct {
 	Name    string
 	Value   notation
+	From    *notation
 	Msgpack []string
 	JSON    []string
 	Carp    []string
@@ -110,6 +111,10 @@ func equal(a, b any) bool {
 func TestValues(t *testing.T) {
 	for _, r := range readTable[row](t, "values.jsonl") {
 		want, err := r.Value.value()
+		from := want
+		if r.From != nil && err == nil {
+			from, err = r.From.value()
+		}
 		for _, c := range codecs {
 			t.Run(r.Name+"/"+c.name, func(t *testing.T) {
 				encodings := r.encodings(t, c.name)
@@ -119,14 +124,14 @@ func TestValues(t *testing.T) {
 					}
 					return
 				}
-				testValue(t, c, want, encodings, r.Value.oneSpelling(c.name))
+				testValue(t, c, from, want, encodings, r.Value.oneSpelling(c.name))
 			})
 		}
 	}
 }
 
-func testValue(t *testing.T, c codec, want any, encodings [][]byte, oneSpelling bool) {
-	data, err := c.marshal(want)
+func testValue(t *testing.T, c codec, from, want any, encodings [][]byte, oneSpelling bool) {
+	data, err := c.marshal(from)
 	if encodings == nil {
 		if err == nil {
 			t.Errorf("marshalled as %.100x; want an error", data)
@@ -134,7 +139,7 @@ func testValue(t *testing.T, c codec, want any, encodings [][]byte, oneSpelling 
 		return
 	}
 	if err != nil {
-		t.Fatalf("marshal %.100v: %v", want, err)
+		t.Fatalf("marshal %.100v: %v", from, err)
 	}
 	decoded := func(data []byte) any {
 		var got any

@@ -92,7 +92,10 @@ func (n *notation) textual(text string) (any, error) {
 		return strings.Repeat(text, n.times), nil
 	case "bytes":
 		return hex.DecodeString(strings.Repeat(text, n.times))
-	case "instant":
+	case "broken":
+		b, err := hex.DecodeString(text)
+		return string(b), err
+	case "instant", "zoned":
 		return time.Parse(time.RFC3339Nano, text)
 	case "date":
 		return value.ParseDate(text)

@@ -43,8 +43,12 @@ const READERS = {
   float: readFloat,
   text: (content, times) => content.repeat(times),
   bytes: (content, times) => Buffer.from(content.repeat(times), 'hex'),
+  // Half of a surrogate pair for each byte: no text in JavaScript is UTF-8.
+  broken: (content) => Buffer.from(content, 'hex').toString('latin1').replace(/[\x80-\xff]/g,
+    (c) => String.fromCharCode(0xdc00 + c.charCodeAt(0))),
   map: (content) => new Map(content.map(([key, value]) => [read(key), read(value)])),
   instant: (content) => Instant.parse(content),
+  zoned: (content) => Instant.parse(content),
   date: (content) => new LocalDate(content),
   civil: (content) => new LocalDateTime(content),
   ref: (content) => new Ref(...content),
