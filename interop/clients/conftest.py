@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import itertools
 import os
 import pathlib
@@ -126,6 +128,13 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     import grpc
 
     versions = [f"grpcio {grpc.__version__}"]
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        versions.append(f"grpclib {importlib.metadata.version('grpclib')}")
+    oldest = os.environ.get("CARP_OLDEST_PYTHON")
+    if oldest:
+        code = "import grpc; print(grpc.__version__)"
+        out = subprocess.run((oldest, "-c", code), capture_output=True, text=True, check=True)
+        versions.append(f"oldest grpcio {out.stdout.strip()}")
     cpp: Any = os.environ.get("CARP_CPP_CLIENT")
     if cpp:
         out = subprocess.run((cpp, "--version"), capture_output=True, text=True, check=True)

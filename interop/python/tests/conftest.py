@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib.metadata
 import itertools
 import os
 import pathlib
@@ -144,4 +145,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
     version = ".".join(map(str, msgpack.version))
     protobuf: Any = google.protobuf
-    return [f"grpcio {grpc.__version__}, protobuf {protobuf.__version__}, msgpack {version}"]
+    versions = [f"grpcio {grpc.__version__}, protobuf {protobuf.__version__}, msgpack {version}"]
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        versions.append(f"grpclib {importlib.metadata.version('grpclib')}")
+    return versions

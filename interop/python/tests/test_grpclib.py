@@ -156,3 +156,19 @@ async def test_large(channels: Any) -> None:
     data = bytes(5 << 20)
     assert await call(channels("msgpack"), "/length/call", [data]) == len(data)
     assert await call(channels("msgpack"), "/echo/call", [data]) == data
+
+
+async def test_streams_of_plain_functions(channels: Any) -> None:
+    channel = channels("msgpack")
+    add = grpclib.client.StreamUnaryMethod(channel, "/Numbers/Sum", object, object)
+    assert await add([[2], 1, 2], timeout=60) == 6
+    double = grpclib.client.StreamStreamMethod(channel, "/Numbers/Double", object, object)
+    async with double.open(timeout=60) as stream:
+        await stream.send_message([])
+        for n in range(1, 100):
+            await stream.send_message(n)
+            assert await stream.recv_message() == 2 * n
+        await stream.end()
+        assert await stream.recv_message() is None
+    count = grpclib.client.UnaryStreamMethod(channel, "/Numbers/Count", object, object)
+    assert await count([3], timeout=60) == [0, 1, 2]

@@ -24,6 +24,7 @@ TESTS = (
     "test_interop_cases.py",
     "test_interop_aio.py",
     "test_interop_carp.py",
+    "test_plain_grpcio.py",
 )
 
 

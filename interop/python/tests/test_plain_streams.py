@@ -1,19 +1,17 @@
-"""Streams of plain Go functions from clients that know nothing of carp: grpcio and grpclib."""
+"""Streams of plain Go functions from grpcio, which knows nothing of carp."""
 
 from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
 import grpc.aio
-import grpclib.client
 import msgpack
 import pytest
 from conftest import GoHost
-from test_grpclib import open_channel
 
 PATIENCE = 60.0
 Pack = Callable[[Any], bytes]
@@ -84,25 +82,3 @@ async def test_grpcio_aio(gohost: GoHost) -> None:
             assert await double.read() == msgpack.packb(2 * n)
         await double.done_writing()
         assert await double.read() is grpc.aio.EOF
-
-
-@pytest.fixture(params=("unix", "tcp"))
-async def grpclib_channel(request: pytest.FixtureRequest, gohost: GoHost) -> AsyncIterator[Any]:
-    channel = open_channel(gohost, request.param, "msgpack")
-    yield channel
-    channel.close()
-
-
-async def test_grpclib(grpclib_channel: Any) -> None:
-    add = grpclib.client.StreamUnaryMethod(grpclib_channel, "/Numbers/Sum", object, object)
-    assert await add([[2], 1, 2], timeout=PATIENCE) == 6
-    double = grpclib.client.StreamStreamMethod(grpclib_channel, "/Numbers/Double", object, object)
-    async with double.open(timeout=PATIENCE) as stream:
-        await stream.send_message([])
-        for n in range(1, 100):
-            await stream.send_message(n)
-            assert await stream.recv_message() == 2 * n
-        await stream.end()
-        assert await stream.recv_message() is None
-    count = grpclib.client.UnaryStreamMethod(grpclib_channel, "/Numbers/Count", object, object)
-    assert await count([3], timeout=PATIENCE) == [0, 1, 2]
