@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict
 
 from . import codecs
@@ -11,6 +11,8 @@ from . import codecs
 MetadataPairs = tuple[tuple[str, "str | bytes"], ...]
 
 TYPED = "proto"
+
+_KEY = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 
 
 class Changes(TypedDict, total=False):
@@ -28,9 +30,12 @@ class Changes(TypedDict, total=False):
 
     codec: str
     timeout: float | None
-    metadata: Iterable[tuple[str, str | bytes]]
+    metadata: Mapping[str, str | bytes] | Iterable[tuple[str, str | bytes]]
     wait_for_ready: bool
     one_way: bool
+
+
+_NAMES = frozenset(Changes.__annotations__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,17 +51,29 @@ class Options:
     def __post_init__(self) -> None:
         if self.codec != TYPED:
             codecs.lookup(self.codec)
-        for name, _ in self.metadata:
+        if self.timeout is not None and not isinstance(self.timeout, (int, float)):
+            raise TypeError(f"timeout {self.timeout!r}: want seconds as a number, or None")
+        for name, value in self.metadata:
+            if not isinstance(name, str) or not isinstance(value, (str, bytes)):
+                raise TypeError(f"metadata {name!r}: want text, and text or bytes as its value")
             if name.lower().startswith(("carp-", "grpc-")):
                 raise ValueError(
                     f"metadata {name!r}: names that start with carp- or grpc- are taken"
                 )
+            if not name or set(name) - _KEY:
+                raise ValueError(f"metadata {name!r}: keys are of a-z, 0-9 and -_. only")
 
     def changed(self, changes: Changes) -> Options:
         """These options with `changes` applied. Raises ValueError and TypeError."""
         fields = dict(changes)
+        if unknown := fields.keys() - _NAMES:
+            raise TypeError(f"there is no option {min(unknown)!r}; there are {', '.join(sorted(_NAMES))}")
         if "metadata" in changes:
-            fields["metadata"] = tuple((name, value) for name, value in changes["metadata"])
+            given = changes["metadata"]
+            pairs = tuple(given.items() if isinstance(given, Mapping) else given)
+            if not all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs):
+                raise TypeError(f"metadata {pairs!r}: want pairs of a key and a value")
+            fields["metadata"] = tuple((name, value) for name, value in pairs)
         return dataclasses.replace(self, **fields)  # type: ignore[arg-type]
 
     def for_grpc(self) -> dict[str, Any]:

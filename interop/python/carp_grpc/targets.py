@@ -15,11 +15,19 @@ def resolve(target: str, options: ChannelOptions) -> tuple[str, list[tuple[str, 
     else grpcio resolves, such as `host:port` and `dns:///host:port`.
 
     Raises:
-        ValueError: the target is empty, or on shared memory, which only Go speaks.
+        TypeError: the target is no text.
+        ValueError: the target is empty, a path without its scheme, an address of the web, or on shared
+            memory, which only Go speaks.
     """
+    if not isinstance(target, str):
+        raise TypeError(f"the target is {target!r}: give a text such as 'unix:///run/calc.sock'")
     scheme, separator, rest = target.partition(":")
     if not target:
         raise ValueError("the target is empty: give one such as unix:///run/calc.sock")
+    if target.startswith(("/", "./", "../")):
+        raise ValueError(f"{target}: the target of a unix socket begins with its scheme: unix:{target}")
+    if rest.startswith("//") and scheme in ("http", "https"):
+        raise ValueError(f"{target}: a host is no web server: give tcp:{rest}, with credentials for TLS")
     if separator and scheme in ("shm", "shm-abstract"):
         raise ValueError(
             f"{target}: shared memory is spoken between Go processes only; "

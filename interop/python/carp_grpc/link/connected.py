@@ -61,7 +61,6 @@ class Connected:
         options: Options,
     ) -> None:
         self._returner = Returner(self._release)
-        self._returner.start()
         self._core = Core(
             target,
             label,
@@ -81,6 +80,7 @@ class Connected:
         self._closed = False
         self._failure: BaseException | None = None  # of the latest attempt to connect
         self._workers = Workers(workers, f"carp-link-{self._core.label}")
+        self._returner.start()
         self._keeper = threading.Thread(target=self._keep, name="carp-link", daemon=True)
         self._keeper.start()
 

@@ -17,6 +17,8 @@ class Workers:
     """
 
     def __init__(self, limit: int, name: str) -> None:
+        if limit < 1:
+            raise ValueError(f"workers={limit}: a link serves with one thread at least")
         self._limit = limit
         self._name = name
         self._tasks: SimpleQueue[Task | None] = SimpleQueue()
