@@ -20,7 +20,7 @@ CROSS := darwin/arm64 windows/amd64 linux/arm64 linux/386
 
 # TEST_FLAGS are given to every `go test`: two packages at a time suit two cores
 # and tests that start processes; a hung test ends with its stacks.
-TEST_FLAGS := -p 2 -timeout 5m
+TEST_FLAGS := -p 2 -timeout 8m
 
 # FUZZ_SECONDS bounds each fuzz target, SOAK_SECONDS the repetition of the tests,
 # which ends with the round that is under way.
