@@ -243,8 +243,8 @@ func (h *Host) refuseCalls() <-chan struct{} {
 
 // stopStreams ends the links, and the streams that clients keep open to watch.
 func (h *Host) stopStreams() {
-	h.stopOnce.Do(func() { close(h.stopping) })
 	h.peers.closeAll(ErrClosed)
+	h.stopOnce.Do(func() { close(h.stopping) })
 }
 
 // drainServers lets the servers hand over what they have been given to send.
@@ -285,11 +285,12 @@ func (h *Host) Close() error {
 	servers := h.servers
 	h.servers = nil
 	h.mu.Unlock()
-	h.cancel()
+	// In this order: a function that sees its context end must not be able to answer.
 	h.stopStreams()
 	for s := range servers {
 		s.Stop()
 	}
+	h.cancel()
 	h.tasks.Wait()
 	h.local.close()
 	h.statusOnce(&h.ended.closed, Closed)

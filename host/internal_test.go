@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -17,6 +18,35 @@ import (
 // only the frames of the link for calls against its direction.
 func WithoutTunnel() Option {
 	return hostOption(func(c *config) { c.noTunnel = true })
+}
+
+// WithAnnouncingRate is how much peers may announce at once, and in a second.
+func WithAnnouncingRate(burst, perSecond int) Option {
+	return hostOption(func(c *config) { c.announcing = announcingRate{burst, perSecond} })
+}
+
+// A reader takes the burst at once, and then what the rate allows.
+func TestPace(t *testing.T) {
+	rate := announcingRate{burst: 1000, perSecond: 100}
+	now := time.Now()
+	var p pace
+	for _, step := range []struct {
+		after time.Duration
+		n     int
+		want  time.Duration
+	}{
+		{0, 900, 0},
+		{0, 100, 0},
+		{0, 50, 500 * time.Millisecond},
+		{500 * time.Millisecond, 100, time.Second},
+		{time.Hour, 1000, 0},
+		{time.Second, 200, time.Second},
+	} {
+		now = now.Add(step.after)
+		if got := p.take(rate, now, step.n); got.Round(time.Millisecond) != step.want {
+			t.Errorf("%+v: waits %v", step, got)
+		}
+	}
 }
 
 // Echoed sends encoded messages to a method that answers each with itself, and

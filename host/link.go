@@ -44,6 +44,7 @@ type Link struct {
 	notified      atomic.Bool // the peer has said that it is leaving
 
 	refused refusals
+	pace    pace // of announcements; the reader's
 	telling
 	objects *holdings // of this host, that the peer holds
 	answers *room     // for what waits for the peer to read it
@@ -106,7 +107,7 @@ func (h *Host) startLink(stream link.Stream, l *Link, ended func()) error {
 		Context:      h.ctx,
 		Serve:        l.serve,
 		Greet:        l.greet,
-		Exports:      func(e *carpv1.Exports) error { return h.applyExports(l, e) },
+		Exports:      l.announcedTo,
 		Announcement: func() *carpv1.Exports { return h.exports.next(l) },
 		Left:         func(reason string) { h.leaving(l, reason) },
 		Tunnel:       l.openTunnel,
@@ -145,6 +146,12 @@ func (l *Link) greet(hello *carpv1.Hello) error {
 		l.theirSession = hello.GetSession()
 	}
 	return l.host.peers.greet(l.host, l, hello)
+}
+
+// announcedTo hears what the peer announces.
+func (l *Link) announcedTo(e *carpv1.Exports) error {
+	l.slow(e)
+	return l.host.applyExports(l, e)
 }
 
 // forget makes a link neither told of exports nor a provider of any.

@@ -423,4 +423,47 @@ func TestManyLinks(t *testing.T) {
 	if _, err := host.Call[string](testContext(t), hosts[0], "h1"); status.Code(err) != codes.Unavailable {
 		t.Errorf("a host that is not linked was called: %v", err)
 	}
+	loseHalf(t, center, hosts)
+}
+
+// loseHalf ends every other link of a host with others, from either end, and checks that
+// nothing but that is different.
+func loseHalf(t *testing.T, center *host.Host, hosts []*host.Host) {
+	t.Helper()
+	links := make(map[string]*host.Link)
+	for _, l := range center.Links() {
+		links[l.PeerID()] = l
+	}
+	var wg sync.WaitGroup
+	for i := 0; i < len(hosts); i += 2 {
+		l := links[hosts[i].ID()]
+		wg.Go(func() {
+			if i%4 == 0 {
+				hosts[i].Close()
+			} else {
+				l.Close()
+			}
+			receive(t, l.Done(), "the end of a link")
+		})
+	}
+	wg.Wait()
+	for i, h := range hosts {
+		lost := i%2 == 0
+		wg.Go(func() {
+			_, err := host.Call[int](testContext(t), center, fmt.Sprint("h", i))
+			if got := status.Code(err) == codes.Unavailable; got != lost || (err == nil) == lost {
+				t.Errorf("h%d, lost %v: %v", i, lost, err)
+			}
+			if n, err := host.Call[int](testContext(t), h, "double", i); !lost && (err != nil || n != 2*i) {
+				t.Errorf("double(%d) = %d, %v", i, n, err)
+			}
+		})
+	}
+	wg.Wait()
+	if got := len(center.Links()); got != len(hosts)/2 {
+		t.Errorf("%d links are left, want %d", got, len(hosts)/2)
+	}
+	if got := len(center.Providers("any")); got != len(hosts)/2 {
+		t.Errorf("%d providers are left, want %d", got, len(hosts)/2)
+	}
 }

@@ -5,8 +5,10 @@ import (
 	"io"
 	"net"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
 
 	"github.com/carp-rpc/carp-go/internal/raw"
 )
@@ -49,7 +51,7 @@ func (w *localCall) send(msg raw.Message, _ func()) error {
 // whose context ends doesn't wait for the function; the price is a goroutine,
 // which a context that can't end is spared.
 func (h *Host) callLocal(ctx context.Context, q *request) (*reply, error) {
-	if ctx.Done() == nil {
+	if ctx.Done() == nil && !h.ownGoroutines {
 		return h.serveLocal(ctx, q)
 	}
 	if err := ctx.Err(); err != nil {
@@ -80,7 +82,16 @@ func (h *Host) serveLocal(ctx context.Context, q *request) (*reply, error) {
 	defer w.life.end()
 	var err error
 	w.reply.trailer, err = h.dispatch(c)
-	return &w.reply, err
+	return &w.reply, h.ifClosed(ctx, err)
+}
+
+// ifClosed is what err of a local call is when the host was closed, and with it the
+// function's context, but not the caller's.
+func (h *Host) ifClosed(ctx context.Context, err error) error {
+	if status.Code(err) != codes.Canceled || ctx.Err() != nil || h.ctx.Err() == nil {
+		return err
+	}
+	return status.Errorf(codes.Unavailable, "host %q: %v", h.label, ErrClosed)
 }
 
 // fromHere are the values of a call in the same host as its caller, who has ctx: as on

@@ -45,7 +45,8 @@ func (h *Host) openLocal(ctx context.Context, q *request) (messages, error) {
 	}
 	go func() {
 		defer s.life.end()
-		s.end, s.err = h.dispatch(c)
+		end, err := h.dispatch(c)
+		s.end, s.err = end, h.ifClosed(ctx, err)
 		s.setHeaded(nil)
 		close(s.over)
 		s.down.close()

@@ -63,6 +63,8 @@ type config struct {
 	authorizer    Authorizer
 	announcements []string // services that strangers may announce
 	panicCrashes  bool
+	ownGoroutines bool
+	announcing    announcingRate
 }
 
 type exportConfig struct {
@@ -107,6 +109,7 @@ func defaults() config {
 		maxUnread:  DefaultMaxUnread,
 		oneWayTime: DefaultTimeout,
 		maxObjects: DefaultMaxObjects,
+		announcing: announcingRate{burst: 32 << 20, perSecond: 8 << 20},
 	}
 }
 
@@ -265,6 +268,16 @@ func WithMaxUnread(bytes int) Option {
 // says run at a time.
 func WithOneWayTimeout(d time.Duration) Option {
 	return hostOption(func(c *config) { c.oneWayTime = d })
+}
+
+// WithHandlerGoroutines gives each call that the host serves, of a function or a generated
+// service, a goroutine that ends with it, on every wire and locally. Without it, quick ones
+// may be run by the goroutine that reads a connection, or that calls, see
+// [carpgrpc.HandlerGoroutines]: functions need it that leave their thread locked
+// ([runtime.LockOSThread]) or changed. It is for all of a host, and makes small calls
+// slower; a program that needs it for some functions can export them on a host of their own.
+func WithHandlerGoroutines() Option {
+	return hostOption(func(c *config) { c.ownGoroutines = true })
 }
 
 // WithReplace lets an export take the place of what has its name, in one step:

@@ -4,13 +4,17 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	carpv1 "github.com/carp-rpc/carp-go/carpgo/v1"
+	"github.com/carp-rpc/carp-go/carpgrpc"
 	"github.com/carp-rpc/carp-go/host"
 	"github.com/carp-rpc/carp-go/internal/leak"
 )
@@ -189,6 +193,68 @@ func TestAnnouncementFlood(t *testing.T) {
 	flood("standing still", func(int) *carpv1.Exports { return &carpv1.Exports{Generation: 1, Base: 1} }, "its state 1 after 1")
 	if got := len(server.Links()); got != 1 {
 		t.Errorf("%d links are left", got)
+	}
+}
+
+// A peer that announces and takes back in a loop is heard as fast as is allowed, over
+// either wire, and others' calls go on.
+func TestAnnouncementLoop(t *testing.T) {
+	const burst, perSecond = 32 << 10, 16 << 10
+	for _, transport := range transports() {
+		t.Run(transport, func(t *testing.T) {
+			leak.Check(t)
+			var heard atomic.Int64
+			server := newHost(t, "server", host.WithAnnouncingRate(burst, perSecond),
+				host.WithHooks(host.Hooks{Exports: func(l *host.Link, _ host.ExportsChange) {
+					if l.PeerLabel() == "loop" {
+						heard.Add(1)
+					}
+				}}))
+			client := newHost(t, "client")
+			defer closeHosts(server, client)
+			target := listen(t, server, transport)
+			connect(t, client, target)
+			export(t, server, "f", func(n int) int { return n })
+			f := require[func(context.Context, int) (int, error)](t, client, "f")
+			conn, err := carpgrpc.NewClient(target, carpgrpc.WithTransportCredentials(insecure.NewCredentials()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			ctx, cancel := context.WithCancel(testContext(t))
+			defer cancel()
+			stream, err := carpv1.NewPeerClient(conn).Link(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := rawPeer{t, stream}
+			p.send(&carpv1.Frame{Kind: &carpv1.Frame_Hello{Hello: helloOf("loop", "n")}})
+			begun := time.Now()
+			// More than the burst, and less than the windows of the wires.
+			const frames = 400
+			for i := uint64(1); i <= frames; i++ {
+				e := &carpv1.Exports{Generation: i, Base: i - 1, Full: i == 1}
+				if i%2 == 0 {
+					e.Added = []*carpv1.Export{{Name: "s"}}
+				} else {
+					e.Removed = []string{"s"}
+				}
+				p.announce(e)
+				if i%40 == 0 {
+					if n, err := f(testContext(t), int(i)); err != nil || n != int(i) {
+						t.Errorf("a call of another peer: %d, %v", n, err)
+					}
+				}
+			}
+			if err := await(t, server, "s"); err != nil {
+				t.Error(err)
+			}
+			// One may have been let through when the burst was almost used up.
+			got, most := heard.Load(), 1+(burst+time.Since(begun).Seconds()*perSecond)/512
+			if got == 0 || float64(got) > most {
+				t.Errorf("%d announcements were heard, at most %.0f are allowed", got, most)
+			}
+		})
 	}
 }
 

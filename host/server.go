@@ -116,7 +116,7 @@ func closeListeners(lis []net.Listener) {
 // newServer makes the server of one Listen, or of one link's other direction. It
 // has no services: all calls go to the dispatcher.
 func (h *Host) newServer(l *Link) *carpgrpc.Server {
-	return carpgrpc.NewServer(
+	opts := []carpgrpc.ServerOption{
 		carpgrpc.Creds(h.transport.TCP),
 		carpgrpc.AllowPeer(h.transport.Allow),
 		carpgrpc.Logger(h.log),
@@ -125,8 +125,12 @@ func (h *Host) newServer(l *Link) *carpgrpc.Server {
 		bothways.Single(h.single).(carpgrpc.ServerOption),
 		bothways.PerConn(h.withAnswers).(carpgrpc.ServerOption),
 		carpgrpc.MaxRecvMsgSize(max(h.maxMessage, maxFrame)),
-		carpgrpc.MaxConcurrentStreams(uint32(h.maxCalls+internalStreams)),
-	)
+		carpgrpc.MaxConcurrentStreams(uint32(h.maxCalls + internalStreams)),
+	}
+	if h.ownGoroutines {
+		opts = append(opts, carpgrpc.HandlerGoroutines())
+	}
+	return carpgrpc.NewServer(opts...)
 }
 
 func (h *Host) accept(s *carpgrpc.Server, l net.Listener) {

@@ -5,8 +5,9 @@
 // # Parties
 //
 // A [Link] has two goroutines. The reader receives frames, and never waits: not
-// for a handler, not for room to send. The writer sends what is queued. Each
-// call from the peer runs on a goroutine of its own; a caller waits on its own.
+// for a handler, not for room to send; only for a peer that announces too much. The writer
+// sends what is queued. Each call from the peer runs on a goroutine of its own; a
+// caller waits on its own.
 // Everything that they share is behind one mutex, which is never held while a
 // frame is sent or received or foreign code runs.
 //

@@ -44,7 +44,7 @@ type Config struct {
 	// may be nil.
 	Greet func(*carpv1.Hello) error
 	// Exports receives the peer's announcements, in order. An error ends the
-	// link. It is called by the reader.
+	// link. It is called by the reader, and may hold that up when there are too many.
 	Exports func(*carpv1.Exports) error
 	// Announcement returns what is to be announced next, or nil if there is
 	// nothing. It is called by the writer, first when the peer has said hello,
