@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import notation
@@ -88,12 +88,17 @@ def test_malformed(row: Any) -> None:
         CODECS[row["codec"]][1](bytes.fromhex(row["body"]))
 
 
+@pytest.fixture(scope="module")
+def client(gohost: GoHost) -> Iterator[Client]:
+    with Client(gohost.unix, timeout=60.0) as client:
+        yield client
+
+
 @pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize("row", VALUES, ids=lambda row: row["name"])
-def test_through_go(gohost: GoHost, row: Any, codec: str) -> None:
+def test_through_go(client: Client, row: Any, codec: str) -> None:
     """To a Go function that takes and returns anything, and back."""
     if codec not in row:
         return
     want = notation.read(row["value"])
-    with Client(gohost.unix, codec=codec, timeout=60.0) as client:
-        assert equal(client.echo(given(row)), want)
+    assert equal(client.echo.with_options(codec=codec)(given(row)), want)
