@@ -93,9 +93,9 @@ func inRoom(msg raw.Message, give func()) raw.Message {
 	if give == nil {
 		return msg
 	}
-	data := msg.Data
+	held, data := msg, msg.Data // not msg itself, which would be allocated in every case
 	return raw.Join(mem.BufferSlice{mem.NewBuffer(&data, counted(func() {
-		msg.Free()
+		held.Free()
 		give()
 	}))})
 }
