@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"slices"
 
 	"google.golang.org/grpc/codes"
 
@@ -30,14 +31,14 @@ type class struct {
 // the class, without an object, are exported beside it: h.Export("Counter.Max", …).
 //
 // From then on, functions that are exported or required by this host may take and
-// return pointers of this type, which travel as references; export the class before
-// them. The same object has the same reference on one link. Inside of other values, in
+// return pointers of this type, which travel as references; those that were exported
+// before take it for a value, and so the class is refused. The same object has the same reference on one link. Inside of other values, in
 // a list, a struct or an interface, and in streams they are refused: at the export where
 // the type shows it, else by the call, before anything is sent.
 //
 // An object is let go when all its references have been released: explicitly, by
 // the holder's garbage collection, or at the end of the link or session to whose
-// holder it was given. If it is an [io.Closer], Close is called then, once, and
+// holder it was given. So is one that is made for a caller who can't hold it any more. If it is an [io.Closer], Close is called then, once, and
 // after the methods that run on it. Peers can't call it.
 func (h *Host) ExportClass(name string, constructor any, opts ...ExportOption) (*Exported, error) {
 	e, err := h.exportClass(name, reflect.ValueOf(constructor), opts)
@@ -71,6 +72,9 @@ func (h *Host) exportClass(name string, constructor reflect.Value, opts []Export
 	var cfg exportConfig
 	for _, o := range opts {
 		o.applyExport(&cfg)
+	}
+	if other := h.exports.takes(t.Out(0)); other != "" {
+		return nil, fmt.Errorf("%s is exported, and has %v for a value that is copied: export the class before it", other, t.Out(0))
 	}
 	c := &class{name: name, t: t.Out(0)}
 	former, loaded := h.classes.LoadOrStore(c.t, c)
@@ -110,7 +114,7 @@ func (h *Host) exportInstances(c *class, constructor reflect.Value, cfg *exportC
 	if methods[functionMethod] != nil {
 		return nil, fmt.Errorf("the method %s has the name of the constructor", functionMethod)
 	}
-	methods[functionMethod] = &function{host: h, sig: sig, fn: constructor}
+	methods[functionMethod] = &function{host: h, sig: sig, fn: constructor, makes: c}
 	return e, h.exports.add(e, &service{
 		name: c.name, kind: carpv1.Export_KIND_CLASS, version: cfg.version, metadata: maps.Clone(cfg.metadata),
 		methods: methods,
@@ -212,4 +216,10 @@ func (callbacks) serve(c *call) error {
 		return hostErrorAs(exceptionReleased, codes.NotFound, "the id is not that of a callback")
 	}
 	return o.function.serve(c)
+}
+
+// has tells whether the function takes or returns values of a type as they are.
+func (f *function) has(t reflect.Type) bool {
+	return slices.ContainsFunc(f.sig.Params, func(p bind.Param) bool { return p.Type == t }) ||
+		slices.ContainsFunc(f.sig.Results, func(r bind.Result) bool { return r.Type == t })
 }

@@ -3,6 +3,7 @@ package host
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -137,6 +138,20 @@ func (x *exports) add(e *Exported, s *service, replace bool) error {
 	}
 	x.replace(s.name, s)
 	return nil
+}
+
+// takes is the name of an exported function that has values of a type, or "". Those
+// that were exported when the type was a class have references.
+func (x *exports) takes(t reflect.Type) string {
+	for _, s := range x.all() {
+		for name, e := range s.methods {
+			m, ok := e.(interface{ has(reflect.Type) bool })
+			if ok && m.has(t) {
+				return pathName(joinPath(s.name, name))
+			}
+		}
+	}
+	return ""
 }
 
 // without returns the service without what was exported as e, nil if nothing is

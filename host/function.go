@@ -23,6 +23,7 @@ type function struct {
 	sig   *bind.Signature
 	fn    reflect.Value
 	recv  []reflect.Value // the receiver of a method, or empty
+	makes *class          // whose constructor it is, or nil
 	typed typed
 }
 

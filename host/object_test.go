@@ -351,11 +351,12 @@ func TestMaxObjects(t *testing.T) {
 		if _, err := create(ctx, 0); status.Code(err) != codes.ResourceExhausted {
 			t.Errorf("one too many: %v", err)
 		}
+		receive(t, closed, "the end of the one that nobody holds")
 		if _, err := all[0].Self(ctx); err != nil {
 			t.Errorf("another reference to the same object: %v", err)
 		}
 		release(ctx, t, &all[1].Object)
-		<-closed
+		receive(t, closed, "the end of a released one")
 		if _, err := create(ctx, 0); err != nil {
 			t.Errorf("there is room again: %v", err)
 		}
@@ -365,6 +366,23 @@ func TestMaxObjects(t *testing.T) {
 
 func TestExportClassRefuses(t *testing.T) {
 	h := newHost(t, "h")
+	// What takes the type for a value would go on copying objects.
+	newLate := func() *late { return nil }
+	for i, fn := range []any{func(*late) {}, func(int, ...int) (*late, error) { return nil, nil }, newLate} {
+		export(t, h, "uses", fn)
+		_, err := h.ExportClass("Late", newLate)
+		checkError(t, err, "uses is exported, and has *host_test.late for a value")
+		if err := h.Unexport("uses"); err != nil {
+			t.Fatal(i, err)
+		}
+	}
+	if _, err := h.ExportClass("Late", newLate); err != nil {
+		t.Error(err)
+	}
+	export(t, h, "uses", func(*late) {})
+	if _, err := h.ExportClass("Late", newLate, host.WithReplace()); err != nil {
+		t.Errorf("with a function that takes references: %v", err)
+	}
 	for want, constructor := range map[string]any{
 		"there is no constructor":    nil,
 		"doesn't return one pointer": func() int { return 0 },

@@ -99,3 +99,8 @@ func count(ctx context.Context, t *testing.T, closed <-chan *Counter, seen map[i
 		}
 	}
 }
+
+// late is a class that is exported after what uses it.
+type late struct{ N int }
+
+func (l *late) Get() int { return l.N }

@@ -190,6 +190,19 @@ func (o *objects) forget(x *object) []*object {
 	return []*object{x}
 }
 
+// discard closes what a constructor has made for somebody who can't hold it, unless others do.
+func (o *objects) discard(c *class, v reflect.Value) {
+	if v.IsNil() {
+		return
+	}
+	o.mu.Lock()
+	held := o.instances[v.Interface()] != nil
+	o.mu.Unlock()
+	if !held {
+		o.closeAll([]*object{{class: c, value: v}})
+	}
+}
+
 // closeAll closes instances that are closers.
 func (o *objects) closeAll(all []*object) {
 	for _, x := range all {

@@ -365,6 +365,9 @@ func (f *function) results(c *call, results []reflect.Value) ([]reflect.Value, e
 		ref, err := p.depart(results[i])
 		if err != nil {
 			p.takeBack()
+			if f.makes != nil {
+				c.host.objects.discard(f.makes, results[i])
+			}
 			if _, ok := err.(*namedError); ok { //nolint:errorlint // as hold made it
 				return nil, err
 			}

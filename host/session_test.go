@@ -93,6 +93,9 @@ func TestSessionObjects(t *testing.T) {
 	if _, err := one.create(30); status.Code(err) != codes.ResourceExhausted {
 		t.Errorf("one object too many: %v", err)
 	}
+	if n := receive(t, closed, "what nobody holds").n.Load(); n != 30 {
+		t.Errorf("%d was closed", n)
+	}
 	if _, err := two.create(40); err != nil {
 		t.Errorf("another session: %v", err)
 	}
