@@ -79,7 +79,7 @@ func TestCallForms(t *testing.T) {
 				}
 				answer <- got
 			})
-			if got := <-answer; got != 8 {
+			if got := receive(t, answer, "the callback"); got != 8 {
 				t.Errorf("%s, callback: %d", codec, got)
 			}
 		}
@@ -107,7 +107,7 @@ func TestFuture(t *testing.T) {
 	if _, err := future.Wait(ctx); err == nil || !strings.Contains(err.Error(), "late") {
 		t.Errorf("%v", err)
 	}
-	<-future.Done()
+	receive(t, future.Done(), "the end of the future")
 }
 
 // A one-way call returns before its function does, and fails if it isn't admitted.
@@ -126,7 +126,7 @@ func TestOneWay(t *testing.T) {
 		if err := note(ctx, 5); err != nil {
 			t.Fatal(err)
 		}
-		if n := <-got; n != 5 {
+		if n := receive(t, got, "the one-way call"); n != 5 {
 			t.Errorf("%d arrived", n)
 		}
 		if err := host.Post(ctx, caller, "note", 6); status.Code(err) != codes.ResourceExhausted {
@@ -137,7 +137,7 @@ func TestOneWay(t *testing.T) {
 		}
 		cancel() // of no concern to a function that was called one-way
 		close(release)
-		if err := <-failures; err.Error() != "too late to tell" {
+		if err := receive(t, failures, "the error's hook"); err.Error() != "too late to tell" {
 			t.Errorf("the hook is told %v", err)
 		}
 		if err := exporter.Unexport("note"); err != nil {
@@ -327,7 +327,7 @@ func TestReplace(t *testing.T) {
 		export(t, server, "S", Calculator{}, host.WithReplace(), host.WithVersion("2"))
 	}
 	close(stop)
-	if err := <-stopped; err != nil {
+	if err := receive(t, stopped, "the last call"); err != nil {
 		t.Error(err)
 	}
 	export(t, server, "S", &service{}, host.WithReplace())
@@ -413,7 +413,7 @@ func TestPickers(t *testing.T) {
 	first.Close()
 	for _, l := range caller.Links() {
 		if l.PeerID() == first.ID() {
-			<-l.Done()
+			receive(t, l.Done(), "the end of a link")
 		}
 	}
 	if _, err := who(); status.Code(err) != codes.Unavailable {

@@ -126,13 +126,13 @@ var features = []featureRow{
 			t.Error(got, err)
 		}
 		release(ctx, t, &c.Object)
-		<-closed
+		receive(t, closed, "the object's Close")
 	}},
 	{"@noresp method", func(t *testing.T, f feature) {
 		got := make(chan int, 1)
 		export(t, f.exporter, f.name("note"), func(n int) { got <- n })
 		defer f.exporter.Unexport(f.name("note"))
-		if err := require[func(int) error](t, f.caller, f.name("note"), f.with, host.WithOneWay())(7); err != nil || <-got != 7 {
+		if err := require[func(int) error](t, f.caller, f.name("note"), f.with, host.WithOneWay())(7); err != nil || receive(t, got, "the call without an answer") != 7 {
 			t.Error(err)
 		}
 	}},
@@ -145,7 +145,7 @@ var features = []featureRow{
 		}
 		called := make(chan int)
 		future.Then(func(n int, _ error) { called <- n })
-		if n := <-called; n != 4 {
+		if n := receive(t, called, "the callback"); n != 4 {
 			t.Error(n)
 		}
 	}},
@@ -178,7 +178,7 @@ var features = []featureRow{
 		}()
 		export(t, f.exporter, f.name("late"), func() int { return 1 })
 		defer f.exporter.Unexport(f.name("late"))
-		if err := <-required; err != nil {
+		if err := receive(t, required, "the end of Require"); err != nil {
 			t.Error(err)
 		}
 	}},

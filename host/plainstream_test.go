@@ -171,7 +171,7 @@ func streams(t *testing.T, caller *host.Host, s Streamer, with host.SharedOption
 			break
 		}
 	}
-	if who := <-s.stopped; who != "Ticks" {
+	if who := receive(t, s.stopped, "the end of Ticks"); who != "Ticks" {
 		t.Errorf("%s was stopped", who)
 	}
 	forever, err := calls.Forever()
@@ -184,7 +184,7 @@ func streams(t *testing.T, caller *host.Host, s Streamer, with host.SharedOption
 		}
 		break
 	}
-	if who := <-s.stopped; who != "Forever" {
+	if who := receive(t, s.stopped, "the end of Forever"); who != "Forever" {
 		t.Errorf("%s was stopped", who)
 	}
 
@@ -295,21 +295,24 @@ func TestStreamBreaksOff(t *testing.T) {
 			t.Errorf("300 as an int8: %v, %v", n, err)
 		}
 		checkError(t, err, "a value of the stream")
-		if err := <-saw; err == nil {
+		if err := receive(t, saw, "the end of the function"); err == nil {
 			t.Error("the function's context had not ended")
 		}
-		<-begun
+		receive(t, begun, "the first value")
 		ctx, cancel := context.WithCancel(testContext(t))
 		_, err = sum(ctx, func(yield func(int) bool) {
 			yield(1)
-			<-begun
+			select {
+			case <-begun:
+			case <-ctx.Done(): // the test has waited long enough
+			}
 			cancel()
 			<-ctx.Done()
 		})
 		if status.Code(err) != codes.Canceled {
 			t.Errorf("a cancelled call: %v", err)
 		}
-		if err := <-saw; err == nil {
+		if err := receive(t, saw, "the end of the function"); err == nil {
 			t.Error("the function took the part for the whole")
 		}
 	})

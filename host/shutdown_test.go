@@ -3,6 +3,7 @@ package host_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -15,16 +16,22 @@ import (
 	"github.com/carp-rpc/carp-go/internal/leak"
 )
 
-// receive waits for a value, as long as patience lasts.
+// receive waits for a value, longer than calls take to end with a testContext.
 func receive[T any](tb testing.TB, from <-chan T, what string) T {
 	tb.Helper()
 	select {
 	case v := <-from:
 		return v
-	case <-time.After(patience):
-		tb.Fatalf("waited in vain for %s", what)
+	case <-time.After(2 * patience):
+		tb.Fatalf("waited in vain for %s\n%s", what, stacks())
 		panic("unreachable")
 	}
+}
+
+// stacks are those of all goroutines.
+func stacks() []byte {
+	b := make([]byte, 1<<20)
+	return b[:runtime.Stack(b, true)]
 }
 
 // journal is what has happened, in order.

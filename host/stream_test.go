@@ -275,7 +275,7 @@ func testBoth(t *testing.T, c pb.TestServiceClient) {
 			return
 		}
 	}
-	if err := <-sent; err != nil {
+	if err := receive(t, sent, "the end of sending"); err != nil {
 		t.Error(err)
 	}
 	if _, err := s.Recv(); !errors.Is(err, io.EOF) {
@@ -326,7 +326,7 @@ func testStreamCancel(t *testing.T, c pb.TestServiceClient, impl streamer) {
 	if _, err := s.Recv(); status.Code(err) != codes.Canceled {
 		t.Errorf("the stream ended with %v, want Canceled", err)
 	}
-	if err := <-impl.ended; !errors.Is(err, context.Canceled) {
+	if err := receive(t, impl.ended, "the end of the handler"); !errors.Is(err, context.Canceled) {
 		t.Errorf("the handler's context ended with %v", err)
 	}
 }
@@ -378,7 +378,7 @@ func TestStreamLost(t *testing.T) {
 		if _, err := s.Recv(); status.Code(err) != codes.Unavailable {
 			t.Errorf("the stream ended with %v, want Unavailable", err)
 		}
-		if err := <-impl.ended; err == nil {
+		if err := receive(t, impl.ended, "the end of the handler"); err == nil {
 			t.Error("the handler's context hasn't ended")
 		}
 		if _, err := c.EmptyCall(testContext(t), &pb.Empty{}); status.Code(err) != codes.Unavailable {
