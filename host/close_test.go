@@ -84,3 +84,45 @@ func closeAndSee(t *testing.T, transport string, back bool) {
 		}
 	}
 }
+
+// A function that waits for another one of its host, with a context that never ends, doesn't
+// hold up Close: not even one that the goroutine runs which reads the connection.
+func TestCloseInsideCall(t *testing.T) {
+	for _, transport := range transports() {
+		t.Run(transport, func(t *testing.T) { testCloseInside(t, transport) })
+	}
+}
+
+func testCloseInside(t *testing.T, transport string) {
+	leak.Check(t)
+	h, caller := newHost(t, "h"), newHost(t, "caller")
+	defer closeHosts(h, caller)
+	connect(t, caller, listen(t, h, transport))
+	begun := make(chan struct{}, 1)
+	export(t, h, "inner", func(ctx context.Context, wait bool) error {
+		if !wait {
+			return nil
+		}
+		begun <- struct{}{}
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	inner := require[func(context.Context, bool) error](t, h, "inner")
+	export(t, h, "outer", func(wait bool) error { return inner(context.Background(), wait) })
+	outer := require[func(context.Context, bool) error](t, caller, "outer")
+	for range 50 { // quick ones are run by the reader
+		if err := outer(testContext(t), false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ended, closed := make(chan error, 1), make(chan error, 1)
+	go func() { ended <- outer(testContext(t), true) }()
+	receive(t, begun, "the inner function")
+	go func() { closed <- h.Close() }()
+	if err := receive(t, closed, "Close"); err != nil {
+		t.Error(err)
+	}
+	if err := receive(t, ended, "the call"); status.Code(err) != codes.Unavailable {
+		t.Errorf("the call has ended with %v", err)
+	}
+}

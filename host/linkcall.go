@@ -70,6 +70,9 @@ func (w *linkWire) send(msg raw.Message, sent func()) error {
 		return w.in.Send(body)
 	}
 	if w.full {
+		if sent != nil {
+			sent()
+		}
 		return status.Error(codes.Internal, "the method answers with many messages, and the caller takes one")
 	}
 	w.body, w.sent, w.full = body, sent, true

@@ -46,7 +46,7 @@ func (l *localLife) open() {
 		cancel()
 	}
 	if l.over || l.host.Err() != nil {
-		cancel()
+		l.stop() // end has been, or finds nothing more to do
 	}
 }
 

@@ -6,7 +6,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"iter"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -224,6 +226,30 @@ func TestUnreadFrames(t *testing.T) {
 	f := p.upTo(func(f *carpv1.Frame) bool { return f.GetReply() != nil })
 	if f.GetReply().GetCode() != 0 {
 		t.Errorf("after all was read: %v", f.GetReply())
+	}
+}
+
+// What a function sends to a caller that takes one result, after that, takes no room.
+func TestUnreadExtra(t *testing.T) {
+	leak.Check(t)
+	h, _ := bigHost(t)
+	defer h.Close()
+	item := strings.Repeat("x", unreadSize)
+	export(t, h, "more", func() iter.Seq[string] { return slices.Values([]string{item, item, item}) })
+	p := newRawPeer(t, h, helloOf("one", "n"))
+	p.announce(full(1))
+	call := func(id uint64, method string) codes.Code {
+		p.send(&carpv1.Frame{Id: id, Kind: &carpv1.Frame_Call{Call: &carpv1.Call{Method: method, Codec: "json"}}})
+		f := p.upTo(func(f *carpv1.Frame) bool { return f.GetReply() != nil })
+		return codes.Code(f.GetReply().GetCode())
+	}
+	for i := range unreadCalls {
+		if code := call(uint64(2*i+1), "/more/call"); code != codes.Internal {
+			t.Fatalf("a function with many results: %v", code)
+		}
+	}
+	if code := call(2*unreadCalls+1, "/big/call"); code != codes.OK {
+		t.Errorf("a function with one: %v", code)
 	}
 }
 

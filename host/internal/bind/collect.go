@@ -1,6 +1,7 @@
 package bind
 
 import (
+	"bytes"
 	"reflect"
 
 	"github.com/carp-rpc/carp-go/codecs/args"
@@ -98,6 +99,7 @@ func (c *collector) item(codec args.Codec, raw args.Raw, i int) error {
 		return errorf("argument %q is a stream, which follows the arguments", p.Name)
 	}
 	if raw.Data != nil {
+		raw.Data = bytes.Clone(raw.Data) // the body is gone when the function asks for it
 		c.first = &raw
 	}
 	return nil
