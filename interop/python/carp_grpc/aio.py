@@ -59,11 +59,12 @@ class AioClient:
             self._channel = grpc.aio.secure_channel(address, credentials, arguments)
 
     async def close(self) -> None:
-        """Cancel the calls under way and close the connection. Later calls raise.
+        """Cancel the calls under way and close the connection. Later calls raise ValueError.
 
         Closing twice does nothing more, and neither does closing in a forked child.
         """
         if not self._connection.forked():
+            self._connection.closed = True
             if self._session is not None:
                 await self._session.close()
             await self._channel.close()

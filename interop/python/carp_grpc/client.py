@@ -73,6 +73,8 @@ class Client:
         Closing twice does nothing more, and neither does closing in a forked child.
         """
         if not self._connection.forked():
+            with self._opening:
+                self._connection.closed = True
             if self._session is not None:
                 self._session.close()
             self._channel.close()
@@ -110,8 +112,8 @@ class Client:
 
     def _open_session(self) -> Any:
         """What holds references at the host: a link that is opened when it is first wanted."""
-        self._connection.check()
         with self._opening:
+            self._connection.check()
             if self._session is None:
                 self._session = references.Session(
                     self._connection.target,

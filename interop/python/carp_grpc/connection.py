@@ -40,6 +40,7 @@ class Connection:
         self.address, self.arguments = targets.resolve(target, tuple(channel_options))
         self.reflection = Reflection(target)
         self._born = forks.generation()
+        self.closed = False
         self._callables: dict[tuple[str, str], Any] = {}
 
     def forked(self) -> bool:
@@ -47,8 +48,10 @@ class Connection:
         return self._born != forks.generation()
 
     def check(self) -> None:
-        """Raise ForkedError in a forked child."""
+        """Raise ForkedError in a forked child, and ValueError when it is closed."""
         forks.check(self._born, f"the client for {self.target}")
+        if self.closed:
+            raise ValueError(f"the client for {self.target} is closed: open another one")
 
     def callable(self, path: str, channel: Any, kind: str = "unary_unary") -> Any:
         """What grpcio calls a path with: made once, as making it costs as much as using it."""

@@ -71,7 +71,10 @@ class CallContext:
 
         Raises:
             ValueError: the name starts with carp- or grpc-, which are taken.
+            TypeError: the value is neither text nor bytes.
         """
+        if not isinstance(key, str) or not isinstance(value, (str, bytes)):
+            raise TypeError(f"metadata {key!r}: want text, and text or bytes as its value")
         if key.startswith(("carp-", "grpc-")):
             raise ValueError(f"metadata {key!r}: names that start with carp- or grpc- are taken")
         self._trailers.append((key, value))

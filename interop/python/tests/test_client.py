@@ -263,8 +263,24 @@ def test_closed() -> None:
         c.a.B()
         c.close()
         c.close()
-        with pytest.raises(ValueError, match="closed"):
-            c.a.B()
+        uses = (c.a.B, c.a.B.future, c.a.B.stream, c.typed("a.B"), lambda: c.a.B(print))
+        for use in uses:
+            with pytest.raises(ValueError, match="is closed: open another one"):
+                use()
+        assert c._session is None
+
+
+async def test_closed_aio() -> None:
+    with fake_host(a__B=seen) as target:
+        c = AioClient(target)
+        await c.a.B()
+        await c.close()
+        await c.close()
+        uses = (c.a.B, c.a.B.stream, c.typed("a.B"), lambda: c.a.B(print))
+        for use in uses:
+            with pytest.raises(ValueError, match="is closed: open another one"):
+                await use()
+        assert c._session is None
 
 
 @pytest.mark.parametrize("target", ("", "shm:///run/x", "shm-abstract:x"))

@@ -15,6 +15,7 @@ TESTS = (
     "test_client.py",
     "test_link.py",
     "test_link_limits.py",
+    "test_link_answers.py",
     "test_aiolink.py",
     "test_typed.py",
     "test_golink.py",

@@ -116,7 +116,7 @@ class Connected:
             channel = grpc.secure_channel(
                 self._core.address, self._credentials, self._core.arguments
             )
-        with contextlib.closing(channel):
+        with contextlib.closing(self._returner), contextlib.closing(channel):
             while True:
                 failure = self._connect(channel)
                 with self._changed:
@@ -187,7 +187,7 @@ class Connected:
                 call.owner.fail(self._core.lost(call, why))
             for incoming in session.wire.serving.values():
                 tell_gone(incoming)
-            self._core.passing.holdings.clear()
+            self._returner.put(self._core.passing.holdings.clear().clear)
             self._changed.notify_state()
 
     def _receive(self, session: ThreadSession, frame: Any) -> Incoming | None:
@@ -213,7 +213,9 @@ class Connected:
         elif isinstance(event, Cancelled):
             tell_gone(event.call)
         elif isinstance(event, Released):
-            self._core.released(event)
+            # Not here, with the lock held, by the thread that reads: it may be what a `__del__` of
+            # the user's waits for.
+            self._returner.put(self._core.released(event).clear)
         elif isinstance(event, Opened):
             self._core.opened(event.hello)
             self._failure = None

@@ -17,7 +17,7 @@ from .exports import Exported, Registry, examine
 from .frames import Pairs
 from .messages import Incoming, Limits, Outgoing, Released, Request, Response
 from .objects import Passing
-from .serving import Bound, bind
+from .serving import Bound, bind, failure
 from .wire import Wire
 
 AGENT = "carp_grpc"
@@ -132,7 +132,11 @@ class Core:
     def bind(self, call: Incoming, wire: Wire, messages: Any) -> Bound | Response:
         """Fit a call of the peer to what it calls, or say why it cannot be made."""
         hello, function = wire.peer, self.registry.find(call.request.method)
-        return bind(call.request, function, hello.label or hello.host_id, messages, self.passing)
+        peer = hello.label or hello.host_id
+        try:
+            return bind(call.request, function, peer, messages, self.passing)
+        except Exception as error:  # noqa: BLE001  # of an object's attribute, for example
+            return failure(error)
 
     def request(
         self, path: str, options: Options, args: Any, kwargs: Any, instance: str = ""
@@ -198,10 +202,10 @@ class Core:
         request.lent = ()
         return errors.raised(at_deadline(failure, started))
 
-    def released(self, event: Released) -> None:
-        """The peer has given references back."""
-        for id, count in event.counts:
-            self.passing.holdings.take(id, count)
+    def released(self, event: Released) -> list[Any]:
+        """The peer has given references back. Returns what it has none to any more."""
+        holdings = self.passing.holdings
+        return [holdings.take(id, count) for id, count in event.counts]
 
     def failure(self, code: grpc.StatusCode, text: str, path: str) -> BaseException:
         """An error that this end makes."""

@@ -191,7 +191,10 @@ def examine(thing: object, name: str | None, version: str, metadata: Mapping[str
     names.path(name)
     methods, skipped = _methods(thing, name)
     if not methods:
-        raise TypeError(f"export {name!r}: {type(thing).__name__} has no public method")
+        raise TypeError(
+            f"export {name!r}: {type(thing).__name__} has no public method; "
+            "export a function, a class, or an object with methods"
+        )
     return Exported(name, methods, skipped, metadata, version, "KIND_SERVICE")
 
 

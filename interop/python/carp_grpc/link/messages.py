@@ -189,6 +189,19 @@ def parsed(data: bytes) -> Any:
         raise ProtocolError(f"a frame that is malformed: {error}") from None
 
 
+def write_response(response: Response) -> tuple[Any, int]:
+    """A Reply without its payload, and what its metadata counts. Raises whatever does not fit."""
+    reply = frames.Reply()
+    if response.code is not grpc.StatusCode.OK:
+        reply.code = response.code.value[0]
+        reply.message, reply.exception = response.message, response.exception
+    for detail in response.details:
+        packed = reply.details.add()
+        packed.type_url = f"type.googleapis.com/{detail.DESCRIPTOR.full_name}"
+        packed.value = detail.SerializeToString()
+    return reply, frames.add_metadata(reply.metadata, response.metadata)
+
+
 def read_response(reply: Any, most: int) -> Response:
     """A Reply without its payload, if its metadata counts no more than `most`."""
     if frames.metadata_size(reply.metadata) > most:

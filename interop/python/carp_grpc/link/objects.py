@@ -79,22 +79,29 @@ class Holdings:
         """What an id stands for."""
         return self._by_id.get(id)
 
-    def take(self, id: str, count: int = 1) -> None:
-        """Give references back; nothing happens if there are none."""
+    # What is let go of may run code of the user's, its `__del__`. So it is returned, for the caller
+    # to drop where that may run.
+
+    def take(self, id: str, count: int = 1) -> Holding | None:
+        """Give references back, and return what is let go of; None if there are some left."""
         with self._lock:
             held = self._by_id.get(id)
             if held is None:
-                return
+                return None
             held.count -= count
-            if held.count <= 0:
-                del self._by_id[id]
-                self._of_object.pop(_key(held), None)
+            if held.count > 0:
+                return None
+            del self._by_id[id]
+            self._of_object.pop(_key(held), None)
+            return held
 
-    def clear(self) -> None:
-        """Forget everything: the link has ended."""
+    def clear(self) -> list[Holding]:
+        """Forget everything, and return it: the link has ended."""
         with self._lock:
+            held = list(self._by_id.values())
             self._by_id.clear()
             self._of_object.clear()
+            return held
 
 
 def _key(held: Holding) -> int:

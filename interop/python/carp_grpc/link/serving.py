@@ -178,15 +178,23 @@ def failure(error: BaseException) -> Response:
     """The answer for an exception."""
     if isinstance(error, errors.RemoteExecutionError):
         name = error.name or type(error).__name__
-        return Response(error.code, _cut(error.message), name, error.details)
+        return Response(error.code, _cut(_said(error.message)), name, error.details)
     cause = error.__cause__
     name = errors.name_of(error)
     if isinstance(cause, errors.RemoteExecutionError) and cause.name == name:
-        return Response(cause.code, _cut(str(error)), name, cause.details)  # passed on
+        return Response(cause.code, _cut(_said(error)), name, cause.details)  # passed on
     for cls, code in _CODES:
         if isinstance(error, cls):
-            return Response(code, _cut(str(error)), name)
-    return Response(_Code.UNKNOWN, _cut(str(error)), name)
+            return Response(code, _cut(_said(error)), name)
+    return Response(_Code.UNKNOWN, _cut(_said(error)), name)
+
+
+def _said(error: object) -> str:
+    """The text of an exception, which is code of the user's and may itself raise."""
+    try:
+        return str(error)
+    except BaseException as failed:  # noqa: BLE001  # the caller waits for an answer
+        return f"(no text: str() of it raised {type(failed).__name__})"
 
 
 def _cut(text: str) -> str:

@@ -197,7 +197,6 @@ class Link(Connected):
             if session is not None and session.stream is not None:
                 session.stream.cancel()
         self._workers.close()
-        self._returner.close()
         if threading.current_thread() is not self._keeper:
             self._keeper.join(grace)
 

@@ -33,6 +33,7 @@ from .messages import (
     read_limits,
     read_response,
     write_limits,
+    write_response,
 )
 
 VERSION = 1
@@ -185,15 +186,12 @@ class Wire:
         call.answered = True
         self._inbox.drop(call.flow)
         self._outbox.drop_payload(call.flow)  # an item that the caller no longer wants
-        reply = frames.Reply()
-        if response.code is not grpc.StatusCode.OK:
-            reply.code = response.code.value[0]
-            reply.message, reply.exception = response.message, response.exception
-        for detail in response.details:
-            packed = reply.details.add()
-            packed.type_url = f"type.googleapis.com/{detail.DESCRIPTOR.full_name}"
-            packed.value = detail.SerializeToString()
-        size = frames.add_metadata(reply.metadata, response.metadata)
+        try:
+            reply, size = write_response(response)
+        except Exception as error:  # noqa: BLE001  # what the function gave is not what it must be
+            text = f"what the function answered with cannot be sent: {error}"
+            response = Response(grpc.StatusCode.INTERNAL, text)
+            reply, size = write_response(response)
         payload, text = response.payload, ""
         if len(payload) > (most := self.peer_limits.max_payload):
             text = f"the reply has {len(payload)} bytes, the caller takes at most {most}"
