@@ -63,8 +63,9 @@ func (h *Host) callLocal(ctx context.Context, q *request) (*reply, error) {
 	}
 	done := make(chan outcome, 1)
 	go func() {
-		r, err := h.serveLocal(ctx, q)
-		done <- outcome{r, err}
+		o := outcome{err: errNoAnswer}
+		defer func() { done <- o }() // also when the function ends its goroutine
+		o.reply, o.err = h.serveLocal(ctx, q)
 	}()
 	select {
 	case o := <-done:
@@ -73,6 +74,10 @@ func (h *Host) callLocal(ctx context.Context, q *request) (*reply, error) {
 		return nil, ctx.Err()
 	}
 }
+
+// errNoAnswer is what the caller in the same host gets of a function that ends its goroutine
+// (runtime.Goexit), as over shared memory.
+var errNoAnswer = status.Error(codes.Internal, "the function ended its goroutine without an answer")
 
 func (h *Host) serveLocal(ctx context.Context, q *request) (*reply, error) {
 	w := &localCall{request: q.body}

@@ -44,12 +44,15 @@ func (h *Host) openLocal(ctx context.Context, q *request) (messages, error) {
 		s.up.close()
 	}
 	go func() {
-		defer s.life.end()
+		s.err = errNoAnswer
+		defer func() { // also when the function ends its goroutine
+			s.setHeaded(nil)
+			close(s.over)
+			s.down.close()
+			s.life.end()
+		}()
 		end, err := h.dispatch(c)
 		s.end, s.err = end, h.ifClosed(ctx, err)
-		s.setHeaded(nil)
-		close(s.over)
-		s.down.close()
 	}()
 	return s, nil
 }
