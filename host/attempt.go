@@ -79,7 +79,7 @@ func (h *Host) attempt(ctx context.Context, q *request, try try) error {
 			if last != nil {
 				err = last
 			}
-			if !wait || h.ctx.Err() != nil {
+			if !wait || h.ctx.Err() != nil || last != nil && !passes(last) {
 				return bare(err)
 			}
 			q.handed = false
@@ -105,6 +105,13 @@ func (h *Host) attempt(ctx context.Context, q *request, try try) error {
 			return bare(last)
 		}
 	}
+}
+
+// passes tells whether a refusal may be over soon: the provider shuts down or has just taken
+// the export back. Who may not call, or calls wrongly, waits for nothing.
+func passes(refusal error) bool {
+	code := status.Code(refusal)
+	return code == codes.Unavailable || code == codes.Unimplemented
 }
 
 // bare is the error that a refused call is told as.

@@ -30,6 +30,10 @@ type Kwargs map[string]any
 // are better given to [New]. A function with several results returns a list of
 // them.
 //
+// A reference to an object is taken as an *[Object], or as a struct with one. As
+// any it is a [value.Ref], which says in which host the object lives and may be
+// passed back to that one, but has no methods and lasts as long as the link.
+//
 // Call doesn't wait for a provider: with none it fails with the code
 // Unavailable. Its errors are of type [*Error]. The codec must be one that
 // carries values without knowing their types beforehand, which "proto" is not.
@@ -237,7 +241,11 @@ func (d *dynamic) call(ctx context.Context, h *Host, result reflect.Value) error
 
 func (d *dynamic) decode(piece args.Raw, result reflect.Value) error {
 	if !isProxy(result.Type()) {
-		return d.codec.Decode(piece, result)
+		err := d.codec.Decode(piece, result)
+		if l := d.request.at; l != nil && err == nil {
+			placeRef(result, l.PeerID())
+		}
+		return err
 	}
 	var ref *value.Ref
 	if err := d.codec.Decode(piece, reflect.ValueOf(&ref).Elem()); err != nil {
@@ -248,4 +256,14 @@ func (d *dynamic) decode(piece args.Raw, result reflect.Value) error {
 		result.Set(proxy)
 	}
 	return err
+}
+
+// placeRef has a reference that came as a value say where its object lives, which an
+// empty host says only to those who got it first hand: other hosts that it is passed on to
+// would take it for one of this host's.
+func placeRef(result reflect.Value, from string) {
+	if ref, ok := result.Interface().(value.Ref); ok && ref.Host == "" {
+		ref.Host = from
+		result.Set(reflect.ValueOf(ref))
+	}
 }

@@ -17,15 +17,15 @@ func fatal(err error) {
 	panic(err)
 }
 
-// pair returns two hosts that are linked, and what ends both.
-func pair() (server, client *host.Host, end func()) {
+// pair returns two hosts that are linked, the first with options, and what ends both.
+func pair(opts ...host.Option) (server, client *host.Host, end func()) {
 	dir, err := os.MkdirTemp("", "carp")
 	if err != nil {
 		fatal(err)
 	}
 	ctx := context.Background()
 	target := "unix://" + filepath.Join(dir, "s")
-	server, err = host.New("server")
+	server, err = host.New("server", opts...)
 	if err == nil {
 		_, err = server.Listen(ctx, target)
 	}

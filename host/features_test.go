@@ -117,7 +117,13 @@ var features = []featureRow{
 			t.Fatal(err)
 		}
 		defer f.exporter.Unexport(f.name("Counter"))
+		ofClass := f.name("Counter") + ".Max"
+		export(t, f.exporter, ofClass, func() int64 { return 42 })
+		defer f.exporter.Unexport(ofClass)
 		ctx := testContext(t)
+		if got, err := require[func() (int64, error)](t, f.caller, ofClass, f.with)(); got != 42 || err != nil {
+			t.Errorf("a function of the class: %v, %v", got, err)
+		}
 		c, err := require[newCounter](t, f.caller, f.name("Counter"), f.with)(ctx, 5)
 		if err != nil {
 			t.Fatal(err)

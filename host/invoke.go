@@ -30,6 +30,7 @@ type request struct {
 	handed   bool             // it has been given to a wire, which may have sent it
 	before   bool             // so had an earlier attempt of an idempotent call
 	reply    *reply           // of the latest attempt of an invocation, if there was one
+	at       *Link            // over which that went, nil for none
 }
 
 // failed makes the error that the caller gets.
@@ -77,7 +78,7 @@ func (h *Host) invokeWithTrailer(ctx context.Context, q *request) (raw.Message, 
 // invokeAt is a try of invoke.
 func invokeAt(ctx context.Context, q *request, p provider) error {
 	r, err := p.call(ctx, q)
-	q.reply = r
+	q.reply, q.at = r, p.link
 	if err != nil && r != nil && len(r.trailer.Get(link.RefusedKey)) > 0 {
 		return &refusedError{err}
 	}

@@ -305,15 +305,15 @@ func TestOneOfThreeKilled(t *testing.T) {
 			survives := make(chan error, 1)
 			go func() { survives <- onLiving(ctx) }()
 			for range 4 {
-				<-p.begun
+				receive(t, p.begun, "a call at a child")
 			}
 			dies.Kill()
 			for range 3 {
-				if err := <-ended; status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "sent") {
+				if err := receive(t, ended, "the end of a call of the dead"); status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "sent") {
 					t.Errorf("a call of the killed process ended with %v", err)
 				}
 			}
-			<-gone.Done()
+			receive(t, gone.Done(), "the end of the link")
 			add := require[func(context.Context, int, int) (int, error)](t, h, "Calculator.Add")
 			for range 20 {
 				if n, err := add(testContext(t), 1, 2); err != nil || n != 3 {
@@ -326,7 +326,7 @@ func TestOneOfThreeKilled(t *testing.T) {
 			default:
 			}
 			stop()
-			if err := <-survives; status.Code(err) != codes.Canceled {
+			if err := receive(t, survives, "the end of a call of the living"); status.Code(err) != codes.Canceled {
 				t.Errorf("the call of the other process ended with %v", err)
 			}
 			h.Close()

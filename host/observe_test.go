@@ -188,8 +188,14 @@ func TestForeignCaller(t *testing.T) {
 	}
 }
 
-// Hooks tell of every moment, in order, on both ends.
+// Hooks tell of every moment, in order, on both ends, whatever carries the link.
 func TestHooks(t *testing.T) {
+	for _, transport := range transports() {
+		t.Run(transport, func(t *testing.T) { testHooks(t, transport) })
+	}
+}
+
+func testHooks(t *testing.T, transport string) {
 	leak.Check(t)
 	hooks := func(s *seen) host.Option {
 		return host.WithHooks(host.Hooks{
@@ -220,7 +226,7 @@ func TestHooks(t *testing.T) {
 	server, client := newHost(t, "server", hooks(atServer)), newHost(t, "client", hooks(atClient))
 	export(t, server, "double", func(n int) int { return 2 * n })
 	export(t, server, "fails", func() error { return errors.New("no") })
-	l := connect(t, client, listen(t, server, "unix"))
+	l := connect(t, client, listen(t, server, transport))
 	atServer.wait(t, "accept client")
 	if _, err := host.Call[int](testContext(t), client, "double", 2); err != nil {
 		t.Fatal(err)
@@ -241,7 +247,7 @@ func TestHooks(t *testing.T) {
 	atClient.wait(t, "exports -fails")
 	l.Close()
 	atServer.wait(t, "disconnect client")
-	<-l.Done()
+	receive(t, l.Done(), "the end of the link")
 	client.Close()
 	server.Close()
 	want := []string{

@@ -3,6 +3,7 @@ package host_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -121,6 +122,47 @@ func TestServeEnds(t *testing.T) {
 	_, err := server.Listen(testContext(t), target)
 	if !errors.Is(err, host.ErrClosed) {
 		t.Errorf("Listen after the end: %v", err)
+	}
+}
+
+// A host serves several targets at once, and dials others meanwhile.
+func TestServeTargets(t *testing.T) {
+	leak.Check(t)
+	serving := make(chan string, 8)
+	server := newHost(t, "server", host.WithHooks(host.Hooks{Status: func(s host.Status) {
+		if s.State == host.Serving {
+			serving <- s.Target
+		}
+	}}))
+	hosts := []*host.Host{server}
+	defer func() { closeHosts(hosts...) }()
+	export(t, server, "double", func(n int) int { return 2 * n })
+	var targets []string
+	for _, transport := range transports() {
+		targets = append(targets, newTarget(t, transport))
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(ctx, targets...) }()
+	for i := range targets {
+		dialled, dialler := newHost(t, fmt.Sprint("dialled", i)), newHost(t, fmt.Sprint("dialler", i))
+		hosts = append(hosts, dialled, dialler)
+		connect(t, dialler, receive(t, serving, "the next target"))
+		connect(t, server, listen(t, dialled, transports()[i]))
+		for _, h := range []*host.Host{dialled, dialler} {
+			export(t, h, "who.am.I"+h.Label(), h.Label)
+			if n, err := require[func(int) (int, error)](t, h, "double")(i); n != 2*i || err != nil {
+				t.Errorf("%s: %v, %v", h.Label(), n, err)
+			}
+			if label, err := require[func() (string, error)](t, server, "who.am.I"+h.Label())(); label != h.Label() || err != nil {
+				t.Errorf("%s: %q, %v", h.Label(), label, err)
+			}
+		}
+	}
+	stop()
+	if err := receive(t, served, "the end of Serve"); err != nil {
+		t.Errorf("Serve: %v", err)
 	}
 }
 
